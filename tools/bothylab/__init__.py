@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The laboratory: emulated ARM64 machines on which Bothy and its guests run.
+
+What ./run and the system tests (tests/system/) are made of. In a test:
+
+    from bothylab import Guest, Machine, initrd, kernel, payload
+
+    def test_two_kernels_reach_init():
+        guests = [Guest("old", kernel("linux-6.1-cloud"), initrd=initrd(), cpus=2,
+                        bootargs="console=ttyAMA0 panic=-1 bothy.do=cpus,poweroff"),
+                  Guest("bare", payload("hello"), memory=16, affinity=0x8, dedicated=True)]
+        with Machine(guests=guests) as machine:         # starts; kills QEMU at the end
+            machine.wait_for(r"BOTHY-INIT-REACHED", timeout=60, guest="old")
+            machine.wait_for(r"BOTHY-CPUS 2$", timeout=30, guest="old")
+            assert machine.wait_exit(60) == 0           # Bothy powered the machine off
+            assert machine.stats()["old"]["state"] == "off"
+
+Images
+    kernel(NAME)   a Debian kernel from the cache; names: linux-6.1-cloud, linux-6.12-cloud,
+                   linux-6.1-generic, linux-6.12-generic, linux-6.12-16k
+    initrd()       the busybox initrd; tools/make-initrd lists the words for bothy.do=
+    payload(NAME)  out/guest/NAME.bin
+    bothy()        out/bothy.bin
+
+Guest(name, kernel, initrd=None, cpus=1, memory=256, bootargs="", affinity=None, dedicated=False,
+      priority=None, restart=None, restart_limit=None, populate=None, vpl011=True, extra="")
+    memory in MiB; affinity is a CPU mask for all vCPUs or a list with one mask a vCPU; what is
+    None is left out of the device tree; `extra` is device-tree source put into the guest's node
+    last (it may overwrite: "cpus = <0>;", "/delete-property/ memory;").
+
+Machine(guests=(), machine="virt", cpu=None, smp=4, mem=2048, icount=False, image=None,
+        append=None, initrd=None, el2=True, edit_dts=None, dtb=None, extra=())
+    machine   "virt" (GICv3) or "xlnx-versal-virt"; any other text goes to -M verbatim
+    cpu       -cpu; None is "max,sve=off,pauth-impdef=on" on virt
+    mem       MiB
+    icount    deterministic instruction counting, single-threaded
+    image     -kernel; None is bothy()
+    append, initrd   for an image that is a bare Linux: -append, -initrd
+    el2       False starts the image at EL1
+    edit_dts  function from device-tree source to device-tree source, called last
+    dtb       a finished device tree to use instead of all that
+    extra     more QEMU arguments
+
+    .start()                        starts QEMU (with Machine(...) as m: does it)
+    .command                        QEMU's argument list; .board is the Board (device tree)
+    .wait_for(regex, timeout=60, guest=None, after=None, partial=False) -> Line
+        the first line after `after` (a Line or an index; None: from the start) whose text
+        matches; with guest="x", only that guest's lines, and the regex sees the text after the
+        prefix (guest="bothy": the hypervisor's own). The Line has .match, .text, .guest, .time,
+        .index. partial=True also looks at the unfinished last line (a prompt).
+        Raises WaitFailed (an AssertionError that shows the last lines) on timeout and at once
+        when the machine ended.
+    .wait_for_any([regex, ...], ...) -> Line    the same for several
+    .absent(regex, guest=None)      raises WaitFailed if such a line has come
+    .lines                          all Lines so far; .texts(guest=None) -> [str]
+    .send(bytes)                    typed at the console; b"\x011" (Ctrl-A 1) selects guest 1
+    .wait_exit(timeout=60) -> int   QEMU's exit status, once it ended by itself
+    .stats() -> {guest: {key: value}}   of the closing `[bothy] stat` lines; numbers are int
+    .kill()                         ends QEMU; harmless when it has ended
+
+A line is `[guest] text`; colours are stripped. Lines of a machine without Bothy have guest None.
+Progress and errors: SetupError (something is missing), UsageError (asked for what can't be).
+"""
+
+from .board import Board, Guest
+from .errors import SetupError, UsageError
+from .fetch import KERNELS, initrd, kernel, qemu
+from .machine import Machine, WaitFailed, bothy, payload
+from .stream import Line, Transcript
+
+__all__ = ["Board", "Guest", "KERNELS", "Line", "Machine", "SetupError", "Transcript",
+           "UsageError", "WaitFailed", "bothy", "initrd", "kernel", "payload", "qemu"]

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Bothy takes from Debian's archive, each item fetched once and then found in the cache.
+
+An item appears under its final name by one rename, when it is complete; a lock keeps two
+commands from fetching the same thing. So a second run needs no network, and an interrupted one
+is simply repeated.
+"""
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+
+from . import paths
+from .apt import PrivateApt, unpack
+from .errors import SetupError
+from .progress import say
+
+BASE = "bookworm"
+BACKPORTS = "bookworm-backports"
+LIBFDT_SUITES = ("trixie", "bookworm")
+QEMU_AT_LEAST = (9, 2)
+
+# name: (suite, meta package)
+KERNELS = {
+    "linux-6.1-cloud": (BASE, "linux-image-cloud-arm64"),
+    "linux-6.12-cloud": (BACKPORTS, "linux-image-cloud-arm64"),
+    "linux-6.1-generic": (BASE, "linux-image-arm64"),
+    "linux-6.12-generic": (BACKPORTS, "linux-image-arm64"),
+    "linux-6.12-16k": (BACKPORTS, "linux-image-arm64-16k"),
+}
+
+
+@contextlib.contextmanager
+def locked():
+    os.makedirs(paths.cache(), exist_ok=True)
+    with open(os.path.join(paths.cache(), "lock"), "w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another command that is downloading")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def item(relative, make):
+    """The cached directory `relative`, made by make(scratch directory) when it isn't there."""
+    final = os.path.join(paths.cache(), relative)
+    if os.path.exists(final):
+        return final
+    with locked():
+        if os.path.exists(final):
+            return final
+        scratch = final + ".part"
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.makedirs(scratch)
+        make(scratch)
+        os.rename(scratch, final)
+    return final
+
+
+def machine_arch():
+    done = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True,
+                          check=True)
+    return done.stdout.strip()
+
+
+_apts = {}
+
+
+def apt(arch, suites, kind="deb"):
+    key = (arch, tuple(suites), kind)
+    if key not in _apts:
+        _apts[key] = PrivateApt(arch, suites, kind)
+    return _apts[key]
+
+
+def kernel(name):
+    """Path of an unmodified Debian kernel's arm64 Image; `name` is one of KERNELS."""
+    suite, meta = KERNELS[name]
+
+    def make(scratch):
+        source = apt("arm64", [suite])
+        source.update()
+        real = [n for n in source.depends(meta) if n.startswith("linux-image-")]
+        if not real:
+            raise SetupError(f"the package {meta} in {suite} names no linux-image to depend on")
+        deb = source.download(real[0], scratch)
+        unpack(deb, os.path.join(scratch, "root"))
+        boot = os.path.join(scratch, "root/boot")
+        image = [n for n in os.listdir(boot) if n.startswith("vmlinuz-")][0]
+        os.rename(os.path.join(boot, image), os.path.join(scratch, "vmlinuz"))
+        config = image.replace("vmlinuz-", "config-")
+        os.rename(os.path.join(boot, config), os.path.join(scratch, "config"))
+        shutil.rmtree(os.path.join(scratch, "root"))
+        with open(os.path.join(scratch, "package"), "w", encoding="utf-8") as file:
+            file.write(os.path.basename(deb) + "\n")
+        os.unlink(deb)
+
+    return os.path.join(item(f"guests/{name}", make), "vmlinuz")
+
+
+def busybox():
+    """Path of Debian's static arm64 busybox."""
+
+    def make(scratch):
+        deb = apt("arm64", [BASE]).download("busybox-static", scratch)
+        unpack(deb, os.path.join(scratch, "root"))
+        for place in ("bin", "usr/bin"):
+            found = os.path.join(scratch, "root", place, "busybox")
+            if os.path.exists(found):
+                os.rename(found, os.path.join(scratch, "busybox"))
+                break
+        shutil.rmtree(os.path.join(scratch, "root"))
+        os.unlink(deb)
+
+    return os.path.join(item("guests/busybox", make), "busybox")
+
+
+def libfdt_archive(into):
+    """Debian's device-tree-compiler as upstream released it, from the first suite that has it."""
+    for suite in LIBFDT_SUITES:
+        try:
+            return apt(machine_arch(), [suite], "deb-src").download_tar(
+                "device-tree-compiler", into)
+        except SetupError as error:
+            problem = error
+    raise problem
+
+
+def libfdt():
+    """Directory with libfdt's sources (from Debian's device-tree-compiler source package)."""
+
+    def make(scratch):
+        work = os.path.join(scratch, "source")
+        with tarfile.open(libfdt_archive(work)) as tar:
+            for member in tar.getmembers():
+                match = re.match(r"[^/]+/libfdt/([^/]+\.[ch])$", member.name)
+                if match and member.isfile():
+                    with open(os.path.join(scratch, match.group(1)), "wb") as file:
+                        file.write(tar.extractfile(member).read())
+        shutil.rmtree(work)
+
+    return item("libfdt", make)
+
+
+def qemu_version(command):
+    try:
+        done = subprocess.run(command + ["--version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return (0, 0)
+    match = re.search(r"version (\d+)\.(\d+)", done.stdout)
+    return (int(match.group(1)), int(match.group(2))) if match else (0, 0)
+
+
+def private_qemu():
+    """QEMU of the backports, unpacked with its libraries next to nothing of the machine's own."""
+
+    def make(scratch):
+        source = apt(machine_arch(), [BASE, BACKPORTS])
+        debs = source.download_closure("qemu-system-arm", BACKPORTS)
+        say(f"unpacking {len(debs)} packages into Bothy's cache")
+        for deb in debs:
+            unpack(deb, os.path.join(scratch, "root"))
+        source.clean()
+
+    return os.path.join(item("qemu", make), "root")
+
+
+def private_qemu_command(root):
+    """How to start it: through the unpacked dynamic loader, with the unpacked libraries only."""
+    triplet = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[machine_arch()]
+    loader = {"amd64": "lib64/ld-linux-x86-64.so.2", "arm64": "lib/ld-linux-aarch64.so.1"}
+    loader = loader[machine_arch()]
+    for place in (loader, "usr/" + loader):
+        if os.path.exists(os.path.join(root, place)):
+            loader = place
+    libraries = [os.path.join(root, base, triplet) for base in ("lib", "usr/lib")]
+    libraries += [os.path.join(root, "usr/lib", triplet, sub)
+                  for sub in ("pulseaudio", "blas", "lapack")]
+    return [os.path.join(root, loader), "--library-path", ":".join(libraries),
+            os.path.join(root, "usr/bin/qemu-system-aarch64"),
+            "-L", os.path.join(root, "usr/share/qemu")]
+
+
+def qemu():
+    """The start of a QEMU command line: a recent enough one of the machine, or the private one."""
+    own = shutil.which("qemu-system-aarch64")
+    if own and qemu_version([own]) >= QEMU_AT_LEAST:
+        return [own]
+    command = private_qemu_command(private_qemu())
+    if qemu_version(command) < QEMU_AT_LEAST:
+        raise SetupError(f"the QEMU in {paths.cache()}/qemu doesn't start: remove that directory "
+                         "and run this again")
+    return command
+
+
+def initrd():
+    """Path of the Linux guests' initrd, remade when its parts change."""
+    tools = os.path.join(paths.TOP, "tools")
+    parts = [busybox(), os.path.join(tools, "make-initrd"), os.path.join(tools, "initrd/init")]
+    image = paths.out("guest/initrd.cpio.gz")
+    if not os.path.exists(image) or any(
+            os.path.getmtime(part) > os.path.getmtime(image) for part in parts):
+        subprocess.run([parts[1], "--busybox", parts[0], "--out", image], check=True)
+    return image
