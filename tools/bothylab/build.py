@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./build: sets up and runs Meson's build directories, and puts the results into out/."""
+
+import argparse
+import contextlib
+import fcntl
+import filecmp
+import os
+import shutil
+import subprocess
+import sys
+
+from . import fetch, paths
+from .errors import EXIT_GUEST_CRASHED, EXIT_SETUP, SetupError
+from .progress import say
+
+HELP = """\
+Builds with Meson below out/ and leaves there:
+  out/bothy.bin              the EL2 image, an arm64 Image
+  out/bothy.elf              the same with symbols
+  out/guest/NAME.bin         the bare-metal guests (and NAME.elf)
+  out/bothy-partition-check  checks the partitions of a device tree
+
+Exit codes: 0 built, 1 a compile or link error, 2 wrong usage, 3 something is missing.
+"""
+SANITIZE = ["-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer"]
+# name: (what it is, environment, arguments for meson setup)
+BUILDS = {
+    "cross": ("EL2 image and guests (gcc)", {}, ["--cross-file", "tools/cross/arm64-gcc.ini"]),
+    "native": ("native programs (gcc)", {"CC": "gcc"}, ["-Dtests=false"]),
+    "clang-cross": ("EL2 image and guests (clang)", {},
+                    ["--cross-file", "tools/cross/arm64-clang.ini"]),
+    "test": ("unit tests (gcc)", {"CC": "gcc"}, []),
+    "asan": ("unit tests (clang, AddressSanitizer and UBSan)", {"CC": "clang"},
+             ["-Db_sanitize=address,undefined"] + SANITIZE),
+    "tsan": ("unit tests (clang, ThreadSanitizer)", {"CC": "clang"},
+             ["-Db_sanitize=thread"] + SANITIZE),
+}
+DEFAULT = ["cross", "native"]
+
+
+class BuildFailed(Exception):
+    """The compiler has already said why."""
+
+
+@contextlib.contextmanager
+def locked():
+    """One build at a time in this checkout."""
+    os.makedirs(paths.OUT, exist_ok=True)
+    with open(paths.out("lock"), "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def configure(name):
+    what, env, arguments = BUILDS[name]
+    directory = paths.out(name)
+    if os.path.exists(os.path.join(directory, "build.ninja")):
+        return
+    shutil.rmtree(directory, ignore_errors=True)
+    command = ["meson", "setup", directory, "-Dlibfdt=" + fetch.libfdt()] + arguments
+    done = subprocess.run(command, cwd=paths.TOP, env=dict(os.environ, **env), text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        print(done.stdout[-4000:], file=sys.stderr)
+        raise BuildFailed(f"meson could not set up the build of the {what}")
+
+
+def compile_one(name, jobs=None):
+    what = BUILDS[name][0]
+    configure(name)
+    say(f"building: {what}")
+    command = ["ninja", "--quiet", "-C", paths.out(name)] + (["-j", str(jobs)] if jobs else [])
+    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+        raise BuildFailed(f"the {what} did not build")
+
+
+def publish(source, target):
+    """Copies a result to its place in out/, if it changed."""
+    if not os.path.exists(source):
+        return
+    if os.path.exists(target) and filecmp.cmp(source, target, shallow=False):
+        return
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    shutil.copy2(source, target + ".new")
+    os.rename(target + ".new", target)
+
+
+def build(names, jobs=None):
+    """Builds the named build directories; raises BuildFailed or SetupError."""
+    with locked():
+        for name in names:
+            compile_one(name, jobs)
+        for name in ("bothy.elf", "bothy.bin"):
+            publish(paths.out("cross/el2", name), paths.out(name))
+        publish(paths.out("native/el2/bothy-partition-check"), paths.out("bothy-partition-check"))
+        guests = paths.out("cross/guest")
+        for name in os.listdir(guests) if os.path.isdir(guests) else []:
+            if name.endswith((".bin", ".elf")):
+                publish(os.path.join(guests, name), paths.out("guest", name))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./build", description=HELP, allow_abbrev=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true",
+                        help="also the clang build, the unit tests and their sanitizer builds")
+    parser.add_argument("--only", choices=list(BUILDS), action="append", metavar="NAME",
+                        help="just this build: " + ", ".join(BUILDS))
+    parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time")
+    parser.add_argument("--clean", action="store_true", help="start from nothing")
+    options = parser.parse_args()
+    names = options.only or (list(BUILDS) if options.all else DEFAULT)
+    try:
+        if options.clean:
+            for name in names:
+                shutil.rmtree(paths.out(name), ignore_errors=True)
+        build(names, options.jobs)
+    except BuildFailed as error:
+        print(f"build: {error}", file=sys.stderr)
+        return EXIT_GUEST_CRASHED
+    except SetupError as error:
+        print(f"build: {error}", file=sys.stderr)
+        return EXIT_SETUP
+    image = paths.out("bothy.bin")
+    if "cross" in names and os.path.exists(image):
+        say(f"{os.path.relpath(image)}: {os.path.getsize(image)} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
