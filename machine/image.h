@@ -18,16 +18,21 @@ enum image_result {
     IMAGE_GZIP,
     IMAGE_ZSTD,
     IMAGE_XZ,
-    IMAGE_ZBOOT,       /* EFI zboot: a compressed kernel in a PE file */
+    IMAGE_LZ4,
+    IMAGE_BZIP2,
+    IMAGE_ZBOOT, /* a compressed kernel in an EFI program */
+    IMAGE_PE,    /* an EFI program that is no arm64 Image, or x86's bzImage */
     IMAGE_ELF,
-    IMAGE_ARM32,       /* zImage of 32-bit Arm */
-    IMAGE_UIMAGE,      /* U-Boot's legacy image or a FIT */
+    IMAGE_ARM32,  /* zImage of 32-bit Arm */
+    IMAGE_UIMAGE, /* U-Boot's legacy image */
+    IMAGE_FIT,    /* U-Boot's FIT, or a device tree */
     IMAGE_BIG_ENDIAN,
-    IMAGE_BAD_SIZE,    /* image_size smaller than the file, or absurd */
-    IMAGE_BAD_OFFSET,  /* text_offset not a multiple of 4 KiB, or beyond 2 MiB */
+    IMAGE_BAD_SIZE,   /* image_size is absurd */
+    IMAGE_BAD_OFFSET, /* text_offset isn't a multiple of 4 KiB below 2 MiB */
     IMAGE_NO_ROOM_KERNEL,
     IMAGE_NO_ROOM_RAMDISK,
     IMAGE_NO_ROOM_FDT,
+    IMAGE_RESULT_COUNT,
 };
 
 enum image_kind { IMAGE_LINUX, IMAGE_RAW };
@@ -39,11 +44,12 @@ struct image {
     uint64_t span;      /* bytes it needs from there, file and bss */
 };
 
-/* Where things go; all are IPAs. Ramdisk and FDT don't overlap the kernel's span. */
+/* Where things go; all are IPAs, none overlap. A raw binary finds its FDT also at the start of
+ * RAM, where U-Boot looks for it. */
 struct image_placement {
     uint64_t kernel;  /* also the entry point */
     uint64_t ramdisk; /* 0 if there is none */
-    uint64_t fdt;     /* goes to x0; 2 MiB aligned, IMAGE_FDT_SIZE bytes */
+    uint64_t fdt;     /* goes to x0; IMAGE_FDT_SIZE bytes and aligned to as much */
 };
 
 /* head: the first bytes of the file, IMAGE_HEADER_SIZE of them or the whole file if that is
@@ -56,7 +62,7 @@ enum image_result image_parse(const void *head, size_t head_size, uint64_t file_
 enum image_result image_place(const struct image *image, uint64_t ram_base, uint64_t ram_size,
                               uint64_t ramdisk_size, struct image_placement *ret_placement);
 
-/* "is gzip-compressed; ..." : the second half of a sentence that begins with "the kernel". */
+/* "is compressed with gzip: ...", the second half of a sentence that begins with "the kernel". */
 const char *image_explain(enum image_result result);
 
 #endif

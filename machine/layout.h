@@ -48,7 +48,7 @@ extern const struct layout_region layout_regions[LAYOUT_COUNT];
 #define LAYOUT_UART_BASE 0x09000000ull
 #define LAYOUT_RTC_BASE 0x09010000ull
 #define LAYOUT_RAM_BASE 0x40000000ull
-#define LAYOUT_RAM_MAX 0x3fc0000000ull /* up to 256 GiB, where QEMU's high regions begin */
+#define LAYOUT_RAM_MAX 0x3fc0000000ull /* up to 256 GiB: QEMU puts its high regions above */
 
 #define LAYOUT_SPI_UART 1u
 #define LAYOUT_SPI_RTC 2u
@@ -63,7 +63,7 @@ extern const struct layout_region layout_regions[LAYOUT_COUNT];
 
 #define LAYOUT_UART_CLOCK_HZ 24000000u
 
-/* The region that holds ipa, or NULL. A few instructions per region: not for hot paths. */
-const struct layout_region *layout_find(uint64_t ipa);
+/* The region that holds this IPA, or NULL. A few instructions per region: not for hot paths. */
+const struct layout_region *layout_find(uint64_t address);
 
 #endif

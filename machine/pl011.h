@@ -26,7 +26,8 @@ struct pl011 {
     const struct vm_ops *ops;
     void *vm;
     uint32_t spi;
-    bool line; /* level of the interrupt line, as last told */
+    bool line;    /* level of the interrupt line, as last told */
+    bool refused; /* pl011_rx() had to leave bytes out */
     struct pl011_fifo rx;
     struct pl011_fifo tx;
     uint32_t rsr, ilpr, ibrd, fbrd, lcr_h, cr, ifls, imsc, ris, dmacr;

@@ -23,7 +23,8 @@ struct pl031 {
     uint32_t match;  /* MR */
     uint32_t imsc;
     uint32_t ris;
-    bool armed; /* a match that has not come yet is set in MR */
+    bool armed;   /* MR was written and has not been reached since */
+    uint64_t due; /* ops->clock_ns() at which it will be */
 };
 
 /* seconds: what the clock shows now. vm and ops must outlive the device. */

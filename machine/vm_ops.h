@@ -27,10 +27,15 @@ struct vm_ops {
     /* A byte that the guest's serial port sends; false if the console can't take more now, in
      * which case the device keeps the byte and pl011_tx_ready() is called later. */
     bool (*console_tx)(void *vm, uint8_t byte);
+
+    /* The guest has read from a serial port whose FIFO had no room for all that pl011_rx() was
+     * given. May be NULL. */
+    void (*console_rx_room)(void *vm);
 };
 
 /* How a bus reaches a device: offset from the device's base, size 1, 2, 4 or 8. *value is the
- * datum of a store, zero-extended, or takes that of a load. */
+ * datum of a store, zero-extended, or takes that of a load, of which the bus cuts off what lies
+ * above size. */
 typedef void (*device_access_t)(void *device, uint64_t offset, unsigned int size, bool write,
                                 uint64_t *value);
 
