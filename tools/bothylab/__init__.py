@@ -51,12 +51,18 @@ Machine(guests=(), machine="virt", cpu=None, smp=4, mem=2048, icount=False, imag
         Raises WaitFailed (an AssertionError that shows the last lines) on timeout and at once
         when the machine ended.
     .wait_for_any([regex, ...], ...) -> Line    the same for several
+    .tap(guest, timeout=60) -> int  waits for the payload's plan (`1..N`, anywhere) and its N
+        points; raises WaitFailed with those that are `not ok`
     .absent(regex, guest=None)      raises WaitFailed if such a line has come
     .lines                          all Lines so far; .texts(guest=None) -> [str]
     .send(bytes)                    typed at the console; b"\x011" (Ctrl-A 1) selects guest 1
     .wait_exit(timeout=60) -> int   QEMU's exit status, once it ended by itself
     .stats() -> {guest: {key: value}}   of the closing `[bothy] stat` lines; numbers are int
     .kill()                         ends QEMU; harmless when it has ended
+
+A system test is a function test_* without arguments in tests/system/*.py, made at run time too
+(globals()["test_..."] = ...); it fails by raising. Each runs in a process of its own, with
+TIMEOUT (a module's variable, default 300) seconds; ./test --only system/FILE.FUNCTION runs one.
 
 A line is `[guest] text`; colours are stripped. Lines of a machine without Bothy have guest None.
 Progress and errors: SetupError (something is missing), UsageError (asked for what can't be).

@@ -119,8 +119,10 @@ class Board:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               check=False)
         if done.returncode or not os.path.exists(dump):
-            reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
-            raise UsageError(f"QEMU refuses this machine: {reason}")
+            reasons = [line.split(": ", 1)[-1] for line in done.stderr.splitlines()
+                       if line and "initialize module" not in line]
+            raise UsageError(f"QEMU refuses -M {self.machine} -cpu {self.cpu} -smp {self.smp} "
+                             f"-m {self.mem}: {(reasons or ['it gives no reason'])[-1]}")
         return dtc(dump, "dts")
 
     def first_module(self):

@@ -62,16 +62,20 @@ def configure(name):
     done = subprocess.run(command, cwd=paths.TOP, env=dict(os.environ, **env), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
-        print(done.stdout[-4000:], file=sys.stderr)
+        errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
+        print("\n".join(errors or [done.stdout[-2000:]]), file=sys.stderr)
         raise BuildFailed(f"meson could not set up the build of the {what}")
 
 
 def compile_one(name, jobs=None):
     what = BUILDS[name][0]
     configure(name)
+    command = ["ninja", "-C", paths.out(name)] + (["-j", str(jobs)] if jobs else [])
+    dry = subprocess.run(command + ["-n"], capture_output=True, text=True, check=False)
+    if "no work to do" in dry.stdout:
+        return
     say(f"building: {what}")
-    command = ["ninja", "--quiet", "-C", paths.out(name)] + (["-j", str(jobs)] if jobs else [])
-    if subprocess.run(command, stdout=sys.stderr, check=False).returncode:
+    if subprocess.run(command + ["--quiet"], stdout=sys.stderr, check=False).returncode:
         raise BuildFailed(f"the {what} did not build")
 
 

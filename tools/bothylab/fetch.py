@@ -24,6 +24,24 @@ BACKPORTS = "bookworm-backports"
 LIBFDT_SUITES = ("trixie", "bookworm")
 QEMU_AT_LEAST = (9, 2)
 
+# Starts the unpacked QEMU through the unpacked dynamic loader, with the unpacked libraries only.
+QEMU_WRAPPER = """\
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+root=$here/root
+for loader in "$root"/lib64/ld-linux-*.so.* "$root"/lib/ld-linux-*.so.* \\
+    "$root"/usr/lib64/ld-linux-*.so.* "$root"/usr/lib/ld-linux-*.so.*; do
+    [ -e "$loader" ] && break
+done
+libraries=
+for folder in "$root"/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu "$root"/usr/lib/*-linux-gnu/*/; do
+    [ -d "$folder" ] && libraries=$libraries:$folder
+    [ -d "$folder/qemu" ] && export QEMU_MODULE_DIR="$folder/qemu"
+done
+exec "$loader" --library-path "${libraries#:}" "$root/usr/bin/qemu-system-aarch64" \\
+    -L "$root/usr/share/qemu" "$@"
+"""
+
 # name: (suite, meta package)
 KERNELS = {
     "linux-6.1-cloud": (BASE, "linux-image-cloud-arm64"),
@@ -167,23 +185,12 @@ def private_qemu():
             unpack(deb, os.path.join(scratch, "root"))
         source.clean()
 
-    return os.path.join(item("qemu", make), "root")
+        wrapper = os.path.join(scratch, "qemu-system-aarch64")
+        with open(wrapper, "w", encoding="utf-8") as file:
+            file.write(QEMU_WRAPPER)
+        os.chmod(wrapper, 0o755)
 
-
-def private_qemu_command(root):
-    """How to start it: through the unpacked dynamic loader, with the unpacked libraries only."""
-    triplet = {"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[machine_arch()]
-    loader = {"amd64": "lib64/ld-linux-x86-64.so.2", "arm64": "lib/ld-linux-aarch64.so.1"}
-    loader = loader[machine_arch()]
-    for place in (loader, "usr/" + loader):
-        if os.path.exists(os.path.join(root, place)):
-            loader = place
-    libraries = [os.path.join(root, base, triplet) for base in ("lib", "usr/lib")]
-    libraries += [os.path.join(root, "usr/lib", triplet, sub)
-                  for sub in ("pulseaudio", "blas", "lapack")]
-    return [os.path.join(root, loader), "--library-path", ":".join(libraries),
-            os.path.join(root, "usr/bin/qemu-system-aarch64"),
-            "-L", os.path.join(root, "usr/share/qemu")]
+    return os.path.join(item("qemu", make), "qemu-system-aarch64")
 
 
 def qemu():
@@ -191,7 +198,7 @@ def qemu():
     own = shutil.which("qemu-system-aarch64")
     if own and qemu_version([own]) >= QEMU_AT_LEAST:
         return [own]
-    command = private_qemu_command(private_qemu())
+    command = [private_qemu()]
     if qemu_version(command) < QEMU_AT_LEAST:
         raise SetupError(f"the QEMU in {paths.cache()}/qemu doesn't start: remove that directory "
                          "and run this again")

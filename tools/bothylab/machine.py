@@ -151,6 +151,19 @@ class Machine:
     def wait_for(self, regex, timeout=60, guest=None, after=None, partial=False):
         return self.wait_for_any([regex], timeout, guest, after, partial)
 
+    def tap(self, guest, timeout=60):
+        """Waits for a payload's whole TAP report; raises WaitFailed if a point failed."""
+        deadline = time.monotonic() + timeout
+        plan = self.wait_for(r"^1\.\.(\d+)", timeout, guest)
+        count, line, failed = int(plan.match[1]), None, []
+        for _ in range(count):
+            line = self.wait_for(r"^(not )?ok\b", deadline - time.monotonic(), guest, line)
+            if line.match[1]:
+                failed.append(line.body)
+        if failed:
+            raise WaitFailed(f"{guest}: " + "\n".join(failed) + f"\nall:\n{self.tail()}")
+        return count
+
     def absent(self, regex, guest=None):
         with self.changed:
             line = self.first_match([regex], guest, 0, False)

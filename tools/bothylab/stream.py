@@ -16,7 +16,8 @@ class Line:
         self.index = index
         self.raw = raw
         self.time = when
-        self.text = ANSI.sub("", raw).rstrip("\r")
+        # A line that was redrawn counts as it looked last.
+        self.text = ANSI.sub("", raw).rstrip("\r").rsplit("\r", 1)[-1]
         match = PREFIX.match(self.text)
         self.guest, self.body = match.groups() if match else (None, self.text)
         self.match = None

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""./run: boots Bothy with guests, shows the console, and closes with a table."""
+
+import argparse
+import contextlib
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+from . import build, guestspec, paths, table
+from .board import MACHINES, Guest
+from .errors import (EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_OK, EXIT_SETUP,
+                     EXIT_TIMEOUT, EXIT_USAGE, SetupError, UsageError)
+from .machine import Machine, bothy
+from .progress import say
+from .terminal import Terminal
+
+HELP = """\
+Boots Bothy at EL2 of an emulated ARM64 machine (QEMU) with guests on it. Without --guest these
+are two Debian kernels, 6.1 and 6.12, with 2 vCPUs each, and a bare-metal payload with 2 vCPUs on
+a CPU of its own: six vCPUs on four CPUs. It ends, with a table, when the last guest is off.
+"""
+EPILOG = """\
+keys: Ctrl-A 1..9 types to that guest, Ctrl-A x leaves, Ctrl-A h helps; Ctrl-C ends the emulator
+  (with --interactive it goes to the guest).
+exit codes: 0 all went well, 1 a guest crashed, 2 wrong usage, 3 something is missing or can't be
+  installed, 4 the time was up, 5 the machine ended before the guests, 130 interrupted.
+environment: BOTHY_CACHE (downloads; ~/.cache/bothy), BOTHY_MIRROR, NO_COLOR.
+"""
+WORDS = "cpus,checksum:3,poweroff"
+ALL_OFF = re.compile(r"all guests are off")
+
+
+class Parser(argparse.ArgumentParser):
+    """Names the nearest option when one is unknown."""
+
+    def error(self, message):
+        raise UsageError(message)
+
+    def parse(self, arguments):
+        options, rest = self.parse_known_args(arguments)
+        if rest:
+            known = [name for name in self._option_string_actions if name.startswith("--")]
+            word = rest[0].split("=")[0]
+            hint = guestspec.nearest(word, known) if word.startswith("-") else ""
+            raise UsageError(f"unknown argument {rest[0]!r}{hint}; ./run --help lists all")
+        return options
+
+
+def count(low, high):
+    def convert(text):
+        if not text.isdigit() or not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
+        return int(text)
+    return convert
+
+
+def make_parser():
+    parser = Parser(prog="./run", description=HELP, allow_abbrev=False,
+                    epilog=guestspec.help_text(WORDS) + "\n" + EPILOG,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--guest", action="append", metavar="SPEC", help="a partition, see below; repeatable")
+    add("--interactive", action="store_true",
+        help="the default guests run a shell; all keys go to the guests")
+    add("--machine", choices=list(MACHINES), default="virt", help="the board (default virt)")
+    add("--cpu", metavar="MODEL", help="max (default), cortex-a53, cortex-a72, neoverse-n1, ...")
+    add("--smp", type=count(1, 8), default=4, metavar="N", help="physical CPUs (default 4)")
+    add("--mem", type=count(128, 65536), default=2048, metavar="MIB",
+        help="the machine's memory (default 2048)")
+    add("--icount", action="store_true", help="count instructions: repeatable, and slower")
+    add("--timeout", type=count(0, 1 << 20), metavar="S",
+        help="give up after S seconds (default 600, with --interactive or --gdb 0: never)")
+    add("--log", metavar="FILE", help="write the console, without colours, also to FILE")
+    add("--dtb-out", metavar="FILE", help="write the board's device tree to FILE")
+    add("--gdb", action="store_true",
+        help="stop at the first instruction and start gdb-multiarch; the console goes to the log")
+    add("--dry-run", action="store_true", help="only print the QEMU command")
+    add("--no-build", action="store_true", help="take out/ as it is")
+    return parser
+
+
+def words(options):
+    return "shell,poweroff" if options.interactive else WORDS
+
+
+def default_guests(options):
+    """Two Debians that float, and a payload alone on the last CPU."""
+    guests = [Guest(f"debian-{version}", f"linux-{version}-cloud", None, 2, 256,
+                    guestspec.LINUX_BOOTARGS + words(options)) for version in ("6.1", "6.12")]
+    alone = options.smp > 1
+    guests.append(Guest("hello", "hello", None, 2, 16,
+                        affinity=1 << (options.smp - 1) if alone else None, dedicated=alone))
+    return guests
+
+
+def chosen_guests(options):
+    if not options.guest:
+        return default_guests(options)
+    guests = [guestspec.parse(text, words(options), index)
+              for index, text in enumerate(options.guest, 1)]
+    names = [guest.name for guest in guests]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"--guest: two guests are called {name}: names must differ")
+    return guests
+
+
+class Screen:
+    """Shows the console: bytes as they come on a terminal, plain lines elsewhere."""
+
+    def __init__(self, log):
+        self.colour = os.isatty(1) and "NO_COLOR" not in os.environ
+        self.log = log
+
+    def show_bytes(self, data):
+        if self.colour:
+            with contextlib.suppress(OSError, ValueError):
+                os.write(1, data)
+
+    def show_line(self, line):
+        if self.log:
+            self.log.write(line.text + "\n")
+            self.log.flush()
+        if not self.colour:
+            with contextlib.suppress(OSError, ValueError):
+                os.write(1, (line.text + "\n").encode("utf-8", "replace"))
+
+
+def watch(machine, terminal, timeout):
+    """Passes keys on until the machine ends; False if the time was up first."""
+    deadline = time.monotonic() + timeout if timeout else None
+    while not machine.ended:
+        typed = terminal.read(0.1)
+        if typed:
+            with contextlib.suppress(OSError):
+                machine.send(typed)
+        if deadline and time.monotonic() > deadline:
+            return False
+    return True
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def debug(machine, port, log_name):
+    """gdb has the terminal; the console is in a file."""
+    machine.start()
+    say(f"the console is written to {log_name} (see it with: tail -f {log_name})")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    command = ["gdb-multiarch", "-q", paths.out("bothy.elf"),
+               "-ex", "set architecture aarch64", "-ex", f"target remote 127.0.0.1:{port}"]
+    helper = os.path.join(paths.TOP, "tools/gdb/bothy.py")
+    if os.path.exists(helper):
+        command += ["-x", helper]
+    subprocess.run(command, check=False,
+                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    return EXIT_OK
+
+
+def verdict(machine):
+    """The exit code once the machine ended by itself."""
+    stats = machine.stats()
+    if any(values.get("state") == "crashed" for values in stats.values()):
+        return EXIT_GUEST_CRASHED
+    if stats or any(ALL_OFF.search(text) for text in machine.texts("bothy")):
+        return EXIT_OK
+    print("run: the machine ended before its guests", file=sys.stderr)
+    return EXIT_MACHINE
+
+
+def run(machine, options):
+    """Starts, shows and ends the machine."""
+    with Terminal(keep_signals=not options.interactive) as terminal:
+        try:
+            machine.start()
+            in_time = watch(machine, terminal, options.timeout)
+            machine.wait_exit(5) if in_time else None
+        finally:
+            machine.kill()
+    lines = table.render(machine.lines)
+    if lines:
+        print("\n" + "\n".join(lines), flush=True)
+    if not in_time:
+        print(f"run: {options.timeout} s are over and the guests still run: the machine was "
+              "stopped", file=sys.stderr)
+        return EXIT_TIMEOUT
+    return verdict(machine)
+
+
+def prepare(options, log):
+    if options.timeout is None:
+        options.timeout = 0 if options.interactive or options.gdb else 600
+    guests = chosen_guests(options)
+    if not options.no_build:
+        build.build(build.DEFAULT)
+    guests = [guestspec.resolve(guest) for guest in guests]
+    screen = Screen(log)
+    extra = []
+    options.port = free_port() if options.gdb else None
+    if options.gdb:
+        extra = ["-gdb", f"tcp:127.0.0.1:{options.port}", "-S"]
+    machine = Machine(guests, options.machine, options.cpu, options.smp,
+                      options.mem, options.icount, bothy(), extra=extra,
+                      on_line=None if options.dry_run else screen.show_line,
+                      on_bytes=None if options.gdb else screen.show_bytes)
+    if options.gdb:
+        screen.colour = True
+    folder = None
+    if options.dry_run:
+        folder = paths.out("run")
+        os.makedirs(folder, exist_ok=True)
+    machine.prepare(folder)
+    if options.dtb_out:
+        shutil.copyfile(machine.dtb, options.dtb_out)
+    return machine
+
+
+def interrupted(number, frame):
+    raise KeyboardInterrupt
+
+
+def main():
+    signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGHUP, interrupted)
+    try:
+        options = make_parser().parse(sys.argv[1:])
+        log_name = options.log or (paths.out("console.log") if options.gdb else None)
+        with contextlib.ExitStack() as stack:
+            log = None
+            if log_name:
+                log = stack.enter_context(open(log_name, "w", encoding="utf-8"))
+            machine = prepare(options, log)
+            stack.callback(machine.kill)
+            if options.dry_run:
+                print(shlex.join(machine.command))
+                return EXIT_OK
+            if options.gdb:
+                return debug(machine, options.port, log_name)
+            return run(machine, options)
+    except UsageError as error:
+        print(f"run: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except (SetupError, OSError) as error:
+        print(f"run: {error}", file=sys.stderr)
+        return EXIT_SETUP
+    except build.BuildFailed as error:
+        print(f"run: {error}", file=sys.stderr)
+        return EXIT_SETUP
+    except KeyboardInterrupt:
+        print("\nrun: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main())
