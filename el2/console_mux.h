@@ -25,10 +25,11 @@
 #define MUX_GUEST_MAX 16U
 #define MUX_SOURCE_MAX (MUX_GUEST_MAX + 1U) /* the last one is the hypervisor */
 #define MUX_NAME_MAX 32U
-#define MUX_LINE 256U   /* bytes of a line, colour sequences included */
-#define MUX_QUEUE 2048U /* bytes of finished lines per source */
-#define MUX_INPUT 128U  /* typed bytes that the guest has not taken yet */
-#define MUX_STAGE 640U  /* one decorated line */
+#define MUX_LINE 256U       /* bytes of a line, colour sequences included */
+#define MUX_QUEUE 2048U     /* bytes of finished lines per guest; a power of two */
+#define MUX_OWN_QUEUE 8192U /* the same for the hypervisor */
+#define MUX_INPUT 128U      /* typed bytes that the guest has not taken yet; a power of two */
+#define MUX_STAGE 384U      /* one decorated line */
 
 enum mux_event_kind {
     MUX_EVENT_NONE,
@@ -42,24 +43,27 @@ struct mux_event {
     unsigned int guest; /* MUX_EVENT_INPUT only */
 };
 
+/* A guest, or the hypervisor: who prints lines. */
 struct mux_source {
     char name[MUX_NAME_MAX];
     bool present;
     bool refused;  /* a byte was turned away, and the owner has not been told of room since */
+    bool cr;       /* the cursor is at the start of the line by a carriage return */
     uint8_t parse; /* where in an escape sequence the guest is */
-    bool cr;       /* a carriage return was the last byte: the next one decides what it means */
 
     char line[MUX_LINE]; /* the unfinished line */
     uint16_t length;
-    uint16_t back;    /* how far left of its end the guest's cursor is */
-    uint16_t fixed;   /* bytes at its start which the guest's cursor can't reach any more */
-    uint64_t show_at; /* when to show it, UINT64_MAX if it is empty or shown already */
+    uint16_t back;      /* how far left of its end the guest's cursor is */
+    uint16_t fixed;     /* bytes at its start which the guest's cursor can't reach any more ... */
+    uint16_t invisible; /* ... and how many of those have no width */
+    uint64_t show_at;   /* when to show it, UINT64_MAX if there is nothing new to show */
 
-    char escape[24]; /* the sequence that is being parsed */
+    char escape[16]; /* parameters of the control sequence that is being parsed */
     uint8_t escape_length;
 
-    char queue[MUX_QUEUE]; /* finished lines, each ends with LF */
-    uint32_t head, tail;   /* head is written, tail is read; they run freely */
+    char *queue; /* finished lines, each ends with LF */
+    uint32_t queue_size;
+    uint32_t head, tail; /* written at head, read at tail; they run freely */
 
     uint8_t input[MUX_INPUT];
     uint32_t input_head, input_tail;
@@ -69,22 +73,25 @@ struct mux {
     struct mux_source source[MUX_SOURCE_MAX];
     uint64_t partial_delay; /* ticks until an unfinished line is shown ... */
     uint64_t focus_delay;   /* ... if it is the focused guest's */
-    unsigned int focus;     /* who gets the input, MUX_GUEST_MAX if nobody */
-    unsigned int turn;      /* whose queue was served last */
-    bool command;           /* Ctrl-A was typed */
-    uint32_t lost;          /* hypervisor lines that found no room */
-    uint32_t ready;         /* bit per guest: was refused, has room again */
     uint64_t deadline;
+    unsigned int focus; /* who gets the input, MUX_GUEST_MAX if nobody */
+    unsigned int turn;  /* whose line was printed last */
+    uint32_t lost;      /* hypervisor lines that found no room */
+    uint32_t ready;     /* bit per guest: was refused, has room again */
+    bool command;       /* Ctrl-A was typed */
 
-    /* The screen: whose unfinished line the cursor is in, and how much of it is there. */
-    unsigned int owner; /* MUX_SOURCE_MAX if the cursor is at the start of a line */
+    /* The screen: whose line the cursor is in, and how much of it is there. It is that source's
+     * oldest line, be it finished by now or not. */
+    unsigned int owner; /* MUX_SOURCE_MAX: the cursor is at the start of an empty line */
     uint16_t shown;
-    uint16_t shown_back; /* how far left of the shown text's end the cursor is */
-    bool repaint;        /* the guest changed what is shown */
-    bool coloured;       /* an SGR sequence has been shown in this line */
+    bool repaint;  /* the source changed what is shown, or moved its cursor */
+    bool coloured; /* an SGR sequence is in effect or may be */
 
-    char stage[MUX_STAGE]; /* decorated, on its way to the port */
+    char stage[MUX_STAGE]; /* decorated text on its way to the port */
     uint32_t stage_at, stage_length;
+
+    char guest_queue[MUX_GUEST_MAX][MUX_QUEUE];
+    char own_queue[MUX_OWN_QUEUE];
 };
 
 /* Start with no guests; delays are in the ticks of the `now` arguments. */

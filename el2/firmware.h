@@ -1,31 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The firmware below EL2: PSCI (DEN0022) over SMC or HVC, the spin-table start of CPUs, and the
- * SMCCC (DEN0028) discovery of the work-arounds for speculation attacks.
+ * The firmware below EL2: PSCI (DEN0022) over SMC or HVC, and the spin-table start of CPUs.
  */
 #ifndef EL2_FIRMWARE_H
 #define EL2_FIRMWARE_H
 
 #include "bothy/status.h"
 #include "bothy/types.h"
-
-enum firmware_conduit {
-    FIRMWARE_NONE, /* the device tree has no PSCI node */
-    FIRMWARE_SMC,
-    FIRMWARE_HVC,
-};
+#include "el2/boot_fdt.h"
 
 struct firmware {
-    enum firmware_conduit conduit;
-    uint32_t psci_version;  /* major << 16 | minor; 0 without PSCI */
-    uint32_t smccc_version; /* the same; 0x10000 if it can't be asked */
-    /* What SMCCC_ARCH_FEATURES answered for each: 0 needed and there, 1 not needed on this CPU,
-     * negative: not known. */
-    int32_t workaround_1, workaround_2, workaround_3;
+    enum boot_conduit conduit;
+    uint32_t psci_version;    /* major << 16 | minor; 0 without PSCI, 1 for version 0.1 */
+    uint32_t smccc_version;   /* the same; 0x10000 if it can't be asked */
+    uint32_t cpu_on, cpu_off; /* function identifiers */
+    bool has_smccc;           /* SMCCC 1.1 or later by SMC: smccc_host_discover() may ask */
 };
 
-/* Ask for versions and work-arounds. STATUS_UNSUPPORTED if PSCI is older than 0.2. */
-MUST_CHECK enum status firmware_init(struct firmware *fw, enum firmware_conduit conduit);
+/* Ask for the versions. Without PSCI all that follows answers STATUS_UNSUPPORTED. */
+void firmware_init(struct firmware *fw, const struct boot_psci *psci);
 
 /*
  * Start a CPU: it comes up at `entry` in EL2, MMU off, with `context` in x0. STATUS_EXISTS if it

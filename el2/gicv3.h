@@ -15,7 +15,7 @@
 #include "bothy/status.h"
 #include "core/cpu.h"
 
-#define GICV3_REGION_MAX 4U
+#define GICV3_REGION_MAX 8U
 
 #define GICV3_SGI_KICK 0U
 #define GICV3_PPI_MAINTENANCE 25U
@@ -37,16 +37,16 @@ struct gicv3 {
     uint32_t nr_gicr;
     uint64_t gicr_stride; /* the DT's redistributor-stride, or 0: from GICR_TYPER.VLPIS */
 
-    uint32_t nr_irqs;                /* INTIDs below 1020 that the distributor has */
+    uint32_t nr_irqs;                 /* INTIDs below 1020 that the distributor has */
     volatile void *cpu_gicr[CPU_MAX]; /* by cpu->id; NULL until gicv3_cpu_init() */
 };
 
 /*
- * Set up the distributor: affinity routing, group 1; every SPI disabled, group 1, not pending, not
- * active, level-sensitive, at the same priority and routed to the calling CPU (`mpidr`).
- * STATUS_UNSUPPORTED if this is no GICv3 or 4, STATUS_TIMEOUT if it does not answer.
+ * Set up the distributor: affinity routing, group 1 on; every SPI in group 1, disabled, neither
+ * pending nor active. STATUS_UNSUPPORTED if this is no GICv3 or 4, STATUS_TIMEOUT if it does not
+ * answer.
  */
-MUST_CHECK enum status gicv3_init(struct gicv3 *gic, uint64_t mpidr);
+MUST_CHECK enum status gicv3_init(struct gicv3 *gic);
 
 /*
  * On each CPU: find and wake its redistributor, enable the SGIs and PPIs in `enable` (bit per
@@ -59,7 +59,8 @@ MUST_CHECK enum status gicv3_cpu_init(struct gicv3 *gic, uint32_t cpu, uint64_t 
 /* Stop taking interrupts on this CPU, before it is switched off. */
 void gicv3_cpu_stop(struct gicv3 *gic, uint32_t cpu);
 
-/* Deliver an SPI to one CPU, or stop it. `edge` if it is edge-triggered. */
+/* Deliver an SPI to the CPU with these affinity fields, or stop it; it is edge-triggered or level-
+ * sensitive. STATUS_RANGE if there is no such SPI. */
 MUST_CHECK enum status gicv3_spi_enable(struct gicv3 *gic, uint32_t intid, uint64_t mpidr,
                                         bool edge);
 void gicv3_spi_disable(struct gicv3 *gic, uint32_t intid);

@@ -10,18 +10,15 @@
 #include "bothy/panic.h"
 #include <stdint.h>
 
-/* What vectors.S stores when EL2 itself takes an exception. */
-struct panic_regs {
+/* What vectors.S stores when EL2 itself takes an exception: x0 to x30 and SP. The rest is still in
+ * the system registers. */
+struct panic_frame {
     uint64_t x[31];
     uint64_t sp;
-    uint64_t elr;
-    uint64_t spsr;
-    uint64_t esr;
-    uint64_t far;
 };
 
-/* An exception from EL2. `vector` is the number of the vector that was taken, 0 to 15. */
-_Noreturn void panic_exception(const struct panic_regs *regs, uint64_t vector);
+/* An exception taken from EL2. `vector` is the number of the vector, 0 to 15. */
+_Noreturn void panic_exception(uint64_t vector, const struct panic_frame *frame);
 
 /* What to do to stop the other CPUs, and to end; set once at boot, both may be NULL. */
 void panic_set_hooks(void (*stop_others)(void), void (*end)(void));

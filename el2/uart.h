@@ -1,21 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A physical serial port. A driver is a struct uart_ops with the device tree's compatible strings
- * that it serves; uart.c has the table of them. None of the operations waits, and none takes a
+ * A physical serial port. A driver is a struct uart_ops; the table in uart.c says which kind of
+ * port, as boot_fdt.c recognises them, it serves. None of the operations waits, and none takes a
  * lock: the console serialises them.
  */
 #ifndef EL2_UART_H
 #define EL2_UART_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "bothy/types.h"
+#include "el2/boot_fdt.h"
 
 struct uart;
 
 struct uart_ops {
-    const char *const *compatible; /* ends with NULL */
-
     /* Make it usable by polling: FIFOs on, interrupts masked. The firmware's baud rate stays. */
     void (*init)(struct uart *uart);
 
@@ -37,10 +34,7 @@ struct uart {
     volatile void *base; /* its registers, mapped as device memory */
 };
 
-/*
- * The driver for a device with one of the `compatible` strings (as the device tree has them: one
- * after the other, each with its 0, `size` bytes in all), or NULL.
- */
-const struct uart_ops *uart_find(const char *compatible, size_t size);
+/* The driver for this kind of port, or NULL. */
+const struct uart_ops *uart_find(enum boot_uart_kind kind);
 
 #endif

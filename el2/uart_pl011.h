@@ -6,6 +6,7 @@
 #include "el2/uart.h"
 
 extern const struct uart_ops uart_pl011_ops;
+extern const struct uart_ops uart_sbsa_ops;
 
 /*
  * Write text by polling, with nothing but the registers' address: for the moments in which
