@@ -11,6 +11,7 @@
 #include "gic.h"
 #include "machine.h"
 #include "mmu.h"
+#include "probe.h"
 #include "psci.h"
 #include "sync.h"
 #include "tap.h"

@@ -8,6 +8,9 @@
 
 #define ENTRIES 512u
 #define ALIAS_FIRST 500u
+#define WINDOW 504u
+#define TABLE UINT64_C(3)
+#define PAGE UINT64_C(2) /* what a level 3 entry has besides a block's bits */
 #define BLOCK_VALID UINT64_C(1)
 #define BLOCK_AF BIT(10)
 #define BLOCK_INNER_SHAREABLE (UINT64_C(3) << 8)
@@ -88,6 +91,27 @@ void mmu_off(void)
                      : "+&r"(at)
                      : "r"((uint64_t)image_end), "r"(sctlr)
                      : "memory", "cc");
+}
+
+uint64_t mmu_window(uint64_t pa, unsigned attribute)
+{
+    static uint64_t level2[ENTRIES] __attribute__((aligned(4096)));
+    static uint64_t level3[ENTRIES] __attribute__((aligned(4096)));
+
+    level3[0] = 0; /* break before make */
+    __asm__ volatile("dsb ishst; tlbi vmalle1is; dsb ish; isb" ::: "memory");
+    if (table[WINDOW] != ((uint64_t)level2 | TABLE)) {
+        table[WINDOW] = 0;
+        __asm__ volatile("dsb ishst; tlbi vmalle1is; dsb ish; isb" ::: "memory");
+        level2[0] = (uint64_t)level3 | TABLE;
+        dsb(ishst);
+        table[WINDOW] = (uint64_t)level2 | TABLE;
+    }
+    if (pa != 0) {
+        level3[0] = block(pa, attribute) | PAGE;
+    }
+    __asm__ volatile("dsb ishst; isb" ::: "memory");
+    return GIB(WINDOW);
 }
 
 bool mmu_is_on(void)

@@ -22,6 +22,9 @@ bool mmu_is_on(void);
  * address is returned. */
 uint64_t mmu_alias(unsigned slot, uint64_t pa, unsigned attribute);
 
+/* Maps the page at pa into a window, or takes it out (pa 0), on all CPUs. Returns the window. */
+uint64_t mmu_window(uint64_t pa, unsigned attribute);
+
 /* Clean and invalidate / invalidate only, by address to the point of coherency. */
 void cache_flush(const void *addr, size_t size);
 void cache_invalidate(const void *addr, size_t size);

@@ -54,7 +54,7 @@ void tap_skip(const char *why, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    print_result(true, format, args, " # SKIP ");
+    print_result(true, format, args, " # SKIP");
     va_end(args);
     print("# skipped: %s\n", why);
 }
