@@ -130,7 +130,7 @@ void console_irq_enable(void)
 
 void console_vprintf(const char *format, va_list args)
 {
-    char text[MUX_LINE];
+    char text[MUX_OWN_LINE + 1];
 
     if (console_is_lost()) {
         return;

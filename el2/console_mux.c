@@ -18,7 +18,7 @@
 #define DIGITS_MAX 10U
 
 /* Line end and reset of the line before, repaint, name, text, reset and line end, cursor. */
-_Static_assert(MUX_STAGE >= 6 + 8 + (5 + MUX_NAME_MAX + 8) + MUX_LINE + 6 + 3 + DIGITS_MAX,
+_Static_assert(MUX_STAGE >= 6 + 8 + (5 + MUX_NAME_MAX + 8) + MUX_OWN_LINE + 6 + 3 + DIGITS_MAX,
                "a decorated line fits");
 
 /* Not inlined: many short constant texts would each become a row of byte stores. */
@@ -247,15 +247,14 @@ uint64_t mux_deadline(const struct mux *mux)
 /* One line into the hypervisor's own queue, if it fits. */
 static bool print_line(struct mux_source *own, const char *text, uint32_t size)
 {
-    char line[MUX_LINE];
-
     if (mux_queue_room(own) < size + 1) {
         return false;
     }
     for (uint32_t i = 0; i < size; i++) {
-        line[i] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+        char byte = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
+
+        mux_queue_put(own, &byte, 1);
     }
-    mux_queue_put(own, line, size);
     mux_queue_put(own, "\n", 1);
     return true;
 }
@@ -275,7 +274,7 @@ void mux_print(struct mux *mux, const char *text)
     uint32_t size;
 
     do {
-        for (size = 0; size < MUX_LINE && text[size] != '\0' && text[size] != '\n'; size++) {
+        for (size = 0; size < MUX_OWN_LINE && text[size] != '\0' && text[size] != '\n'; size++) {
         }
         if (mux->lost != 0 && mux_queue_room(own) >= own->queue_size / 2 && print_lost(mux)) {
             mux->lost = 0;

@@ -25,11 +25,12 @@
 #define MUX_GUEST_MAX 16U
 #define MUX_SOURCE_MAX (MUX_GUEST_MAX + 1U) /* the last one is the hypervisor */
 #define MUX_NAME_MAX 32U
-#define MUX_LINE 256U       /* bytes of a line, colour sequences included */
+#define MUX_LINE 256U       /* bytes of a guest's line, colour sequences included */
+#define MUX_OWN_LINE 512U   /* bytes of a line of the hypervisor */
 #define MUX_QUEUE 2048U     /* bytes of finished lines per guest; a power of two */
 #define MUX_OWN_QUEUE 8192U /* the same for the hypervisor */
 #define MUX_INPUT 128U      /* typed bytes that the guest has not taken yet; a power of two */
-#define MUX_STAGE 384U      /* one decorated line */
+#define MUX_STAGE 640U      /* one decorated line */
 
 enum mux_event_kind {
     MUX_EVENT_NONE,
