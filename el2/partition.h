@@ -44,8 +44,9 @@ struct partition_config {
     char path[PARTITION_PATH_MAX]; /* of its node, for messages */
     uint64_t memory;               /* bytes, a multiple of RAM_BLOCK */
     uint32_t nr_vcpus;
-    uint32_t affinity[PARTITION_VCPUS_MAX]; /* bit n: may run on machine->cpus[n]; never 0: a vCPU without
-                                     * a wish has all CPUs that nobody has for itself */
+    /* Bit n: may run on machine->cpus[n]. Never 0: a vCPU without a wish has all CPUs that nobody
+     * has for himself. */
+    uint32_t affinity[PARTITION_VCPUS_MAX];
     bool affinity_given;
     bool dedicated; /* nobody else runs on its CPUs */
     bool vpl011;
@@ -57,7 +58,7 @@ struct partition_config {
     struct partition_module ramdisk;
     const char *bootargs; /* "" if there are none */
 
-    struct image image;               /* what the kernel is; raw if nobody could look */
+    struct image image;               /* what the kernel is, if somebody could look */
     struct image_placement placement; /* where its parts go, IPAs */
 
     /* Set by partition_allocate. */
@@ -92,7 +93,8 @@ enum status partition_parse(const struct partition_source *source,
 /* Free memory of the machine in ret_ram: its memory without what is reserved, EL2's image and
  * each partition's modules. Bad modules were left out by partition_parse. */
 enum status partition_free_memory(const struct partition_source *source,
-                                  const struct partition_list *list, struct ram *ret_ram) MUST_CHECK;
+                                  const struct partition_list *list, struct ram *ret_ram)
+    MUST_CHECK;
 
 /* Cut each partition's memory out of ram; those for which there isn't enough are reported and
  * removed from the list (STATUS_INVALID). Call after EL2 has taken what it needs. */
