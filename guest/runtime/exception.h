@@ -26,6 +26,7 @@ struct guard {
 #define EC_SVC64 0x15u
 #define EC_SYSREG 0x18u
 #define EC_SVE 0x19u
+#define EC_SME 0x1du
 #define EC_IABT 0x21u
 #define EC_PC_ALIGN 0x22u
 #define EC_DABT 0x25u
