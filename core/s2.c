@@ -34,8 +34,8 @@ static unsigned root_pages(const struct s2_config *config)
 /* TGran4_2: 1 is "no", 0 "as stage 1 has it"; TGran4, signed: negative is "no". */
 static bool has_4k_granule(uint64_t mmfr0)
 {
-    uint64_t stage2 = FIELD_GET(ID_AA64MMFR0_EL1_TGRAN4_2, mmfr0);
-    uint64_t stage1 = FIELD_GET(ID_AA64MMFR0_EL1_TGRAN4, mmfr0);
+    uint64_t stage2 = FIELD_GET(ID_AA64MMFR0_EL1_TGran4_2, mmfr0);
+    uint64_t stage1 = FIELD_GET(ID_AA64MMFR0_EL1_TGran4, mmfr0);
 
     return stage2 == 0 ? stage1 < 8 : stage2 > 1;
 }
@@ -44,7 +44,7 @@ enum status s2_config_from_cpu(unsigned wanted_ipa_bits, struct s2_config *ret_c
 {
     uint64_t mmfr0 = read_id_aa64mmfr0_el1();
     uint64_t mmfr1 = read_id_aa64mmfr1_el1();
-    uint64_t pa_range = FIELD_GET(ID_AA64MMFR0_EL1_PARANGE, mmfr0);
+    uint64_t pa_range = FIELD_GET(ID_AA64MMFR0_EL1_PARange, mmfr0);
     unsigned pa_bits = pa_sizes[MIN(pa_range, ARRAY_SIZE(pa_sizes) - 1)];
     unsigned ipa_bits = MIN(MAX(wanted_ipa_bits, S2_IPA_BITS_MIN), pa_bits);
 
@@ -57,7 +57,7 @@ enum status s2_config_from_cpu(unsigned wanted_ipa_bits, struct s2_config *ret_c
         .pa_bits = (uint8_t)pa_bits,
         .fwb = FIELD_GET(ID_AA64MMFR2_EL1_FWB, read_id_aa64mmfr2_el1()) != 0,
         .range_tlbi = FIELD_GET(ID_AA64ISAR0_EL1_TLB, read_id_aa64isar0_el1()) >= 2,
-        .vmid16 = FIELD_GET(ID_AA64MMFR1_EL1_VMIDBITS, mmfr1) == 2,
+        .vmid16 = FIELD_GET(ID_AA64MMFR1_EL1_VMIDBits, mmfr1) == 2,
         .xnx = FIELD_GET(ID_AA64MMFR1_EL1_XNX, mmfr1) != 0,
     };
     return STATUS_OK;

@@ -46,16 +46,21 @@ static uint64_t leaf_type(unsigned level)
     return level == S2_LAST_LEVEL ? STAGE2_PTE_TYPE | STAGE2_PTE_VALID : STAGE2_PTE_VALID;
 }
 
-/* Write an entry of a path, and count it in its table. */
-static void entry_write(struct s2 *s2, const struct s2_path *path, unsigned level, uint64_t value)
+/* Write an entry of a path, and count it in its table. True if that has become full. */
+static bool entry_write(struct s2 *s2, const struct s2_path *path, unsigned level, uint64_t value)
 {
     bool was_valid = s2_is_valid(pte_read(path->entry[level]));
+    uint64_t *parent, descriptor;
 
     pte_write(path->entry[level], value);
-    if (level > s2->config.start_level && was_valid != s2_is_valid(value)) {
-        uint64_t *parent = path->entry[level - 1];
-        pte_write(parent, was_valid ? pte_read(parent) - LIVE_ONE : pte_read(parent) + LIVE_ONE);
+    if (level == s2->config.start_level || was_valid == s2_is_valid(value)) {
+        return false;
     }
+    parent = path->entry[level - 1];
+    descriptor = pte_read(parent);
+    descriptor = was_valid ? descriptor - LIVE_ONE : descriptor + LIVE_ONE;
+    pte_write(parent, descriptor);
+    return live_entries(descriptor) == S2_TABLE_ENTRIES;
 }
 
 /* Break before make: put another valid entry in the place of one for [base, base + size). */
@@ -146,39 +151,37 @@ static uint64_t block_for(const uint64_t *table, unsigned level)
 }
 
 /* Put a block in the place of the table that holds the path's entry of this level, if one can. */
-static bool coalesce_table(struct s2 *s2, const struct s2_path *path, unsigned level, uint64_t ipa)
+static void coalesce_table(struct s2 *s2, const struct s2_path *path, unsigned level, uint64_t ipa)
 {
-    uint64_t descriptor, block, *table;
+    uint64_t descriptor = pte_read(path->entry[level - 1]);
+    uint64_t block, *table;
 
-    if (level <= s2->config.start_level || level < 2) {
-        return false; /* the root; or level 0, which has no blocks */
-    }
-    descriptor = pte_read(path->entry[level - 1]);
     if (live_entries(descriptor) != S2_TABLE_ENTRIES) {
-        return false;
+        return;
     }
     table = s2_table_of(s2, descriptor);
     block = block_for(table, level);
-    if (block == 0) {
-        return false;
+    if (block != 0) {
+        uint64_t size = s2_level_size(level - 1);
+        entry_replace(s2, path->entry[level - 1], block, ALIGN_DOWN(ipa, size), size,
+                      s2_level_size(level));
+        table_free(s2, table);
     }
-    entry_replace(s2, path->entry[level - 1], block, ALIGN_DOWN(ipa, s2_level_size(level - 1)),
-                  s2_level_size(level - 1), s2_level_size(level));
-    table_free(s2, table);
-    return true;
 }
 
+/* Do so for all tables in a range, the last level's first. Level 0 has no blocks. */
 static void coalesce(struct s2 *s2, uint64_t ipa, uint64_t end)
 {
     struct s2_path path;
-    unsigned level;
 
-    for (uint64_t at = ipa; at < end;) {
-        s2_descend(s2, at, &path);
-        for (level = path.level; coalesce_table(s2, &path, level, at); level--) {
+    for (unsigned level = S2_LAST_LEVEL; level >= 2; level--) {
+        for (uint64_t at = ipa, size; at < end; at = ALIGN_DOWN(at, size) + size) {
+            s2_descend(s2, at, &path);
+            if (path.level >= level) {
+                coalesce_table(s2, &path, level, at);
+            }
+            size = s2_level_size(MIN(path.level, level - 1));
         }
-        level = path.level > s2->config.start_level ? path.level - 1 : path.level;
-        at = ALIGN_DOWN(at, s2_level_size(level)) + s2_level_size(level);
     }
 }
 
@@ -269,50 +272,58 @@ static unsigned leaf_level(uint64_t ipa, uint64_t pa, uint64_t size)
     return level;
 }
 
-/* Fill a hole. As no table is empty, a hole that has room for a leaf of this level has an entry
- * of this level or a higher one. */
-static enum status leaf_map(struct s2 *s2, uint64_t ipa, uint64_t leaf, unsigned level)
+/* Fill a hole; tell if that made a table full. As no table is empty, a hole that has room for a
+ * leaf of this level has an entry of this level or a higher one. */
+static enum status leaf_map(struct s2 *s2, uint64_t ipa, uint64_t leaf, unsigned level, bool *full)
 {
     struct s2_path path;
 
     s2_descend(s2, ipa, &path);
+    if (path.level > level || s2_is_valid(pte_read(path.entry[path.level]))) {
+        return STATUS_EXISTS;
+    }
     if (path.level < level) {
         uint64_t descriptor;
         enum status status = refine(s2, 0, path.level, ipa, level, &descriptor);
         if (status != STATUS_OK) {
             return status;
         }
-        entry_write(s2, &path, path.level, descriptor);
+        *full |= entry_write(s2, &path, path.level, descriptor);
         s2_descend(s2, ipa, &path);
     }
-    entry_write(s2, &path, level, leaf);
+    *full |= entry_write(s2, &path, level, leaf);
     s2->mapped += s2_level_size(level);
     return STATUS_OK;
 }
 
 enum status s2_map(struct s2 *s2, ipa_t ipa, pa_t pa, uint64_t size, enum s2_attr attr)
 {
+    uint64_t end = ipa.ipa + size, offset = pa.pa - ipa.ipa, at = ipa.ipa;
     uint64_t bits = s2_attr_encode(&s2->config, attr);
+    bool full = false;
 
     if (!range_is_sane(ipa.ipa, size, s2->config.ipa_bits) ||
         !range_is_sane(pa.pa, size, s2->config.pa_bits)) {
         return STATUS_INVALID;
     }
-    if (!range_is_free(s2, ipa.ipa, ipa.ipa + size)) {
-        return STATUS_EXISTS;
-    }
-    for (uint64_t done = 0; done < size;) {
-        unsigned level = leaf_level(ipa.ipa + done, pa.pa + done, size - done);
-        uint64_t leaf = (pa.pa + done) | bits | leaf_type(level);
-        enum status status = leaf_map(s2, ipa.ipa + done, leaf, level);
+    while (at < end) {
+        unsigned level = leaf_level(at, at + offset, end - at);
+        uint64_t leaf = (at + offset) | bits | leaf_type(level), next = at + s2_level_size(level);
+        enum status status = STATUS_EXISTS;
+        /* The first leaf is the only one most of the time, and looks for itself. */
+        if (at != ipa.ipa || range_is_free(s2, next, end)) {
+            status = leaf_map(s2, at, leaf, level, &full);
+        }
         if (status != STATUS_OK) {
-            clear(s2, ipa.ipa, ipa.ipa + done);
+            clear(s2, ipa.ipa, at);
             return status;
         }
-        done += s2_level_size(level);
+        at = next;
     }
     dsb_ishst();
-    coalesce(s2, ipa.ipa, ipa.ipa + size);
+    if (full) {
+        coalesce(s2, ipa.ipa, end);
+    }
     return STATUS_OK;
 }
 

@@ -34,10 +34,10 @@ static void invalidate_range(uint64_t page, uint64_t count)
             scale--;
             continue;
         }
-        tlbi_ripas2e1is(FIELD_PREP(TLBI_RANGE_BASEADDR, page) |
-                        FIELD_PREP(TLBI_RANGE_NUM, units - 1) |
-                        FIELD_PREP(TLBI_RANGE_SCALE, scale) |
-                        FIELD_PREP(TLBI_RANGE_TG, RANGE_TG_4K));
+        tlbi_ripas2e1is(FIELD_PREP(TLBI_RIPA_BaseADDR, page) |
+                        FIELD_PREP(TLBI_RIPA_NUM, units - 1) |
+                        FIELD_PREP(TLBI_RIPA_SCALE, scale) |
+                        FIELD_PREP(TLBI_RIPA_TG, RANGE_TG_4K));
         page += units << (5U * scale + 1U);
         count -= units << (5U * scale + 1U);
     }

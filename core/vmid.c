@@ -30,7 +30,7 @@ void vmid_allocator_init(struct vmid_allocator *allocator, unsigned bits)
     allocator->next = 1;
     allocator->generation = GENERATION_ONE;
     allocator->used[0] = 1; /* number 0 is the host's */
-    allocator->flush_icache = FIELD_GET(CTR_EL0_L1IP, read_ctr_el0()) == L1IP_VPIPT;
+    allocator->flush_icache = FIELD_GET(CTR_EL0_L1Ip, read_ctr_el0()) == L1IP_VPIPT;
 }
 
 static bool take(struct vmid_allocator *allocator, uint64_t number)
