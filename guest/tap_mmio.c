@@ -208,7 +208,7 @@ static void test_fetch(void)
 
 static void test_holes(void)
 {
-    static const uint64_t holes[] = {HOLE, HOLE + 0xffc, GIB(200), GIB(300) + 64};
+    static const uint64_t holes[] = {HOLE, HOLE + 0xff8, GIB(200), GIB(300) + 64};
     uint64_t past_end = machine.ram_base + machine.ram_size;
     uint64_t value;
     struct fault fault;
