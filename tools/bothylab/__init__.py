@@ -64,7 +64,8 @@ A system test is a function test_* without arguments in tests/system/*.py, made 
 (globals()["test_..."] = ...); it fails by raising. Each runs in a process of its own, with
 TIMEOUT (a module's variable, default 300) seconds; ./test --only system/FILE.FUNCTION runs one.
 
-A line is `[guest] text`; colours are stripped. Lines of a machine without Bothy have guest None.
+A line is `[guest] text`; colours are stripped. Lines of a machine without Bothy have guest None,
+QEMU's own complaints the guest "qemu".
 Progress and errors: SetupError (something is missing), UsageError (asked for what can't be).
 """
 

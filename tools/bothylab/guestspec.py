@@ -152,5 +152,6 @@ def parse(text, words, index):
 
 def help_text(words):
     names = list(fetch.KERNELS)
-    return HELP.format(kernels=", ".join(names[:3]) + ",\n                     " +
-                       ", ".join(names[3:]), bootargs=f"\n                     {LINUX_BOOTARGS}{words}")
+    newline = "\n" + " " * 21
+    return HELP.format(kernels=", ".join(names[:3]) + "," + newline + ", ".join(names[3:]),
+                       bootargs=newline + LINUX_BOOTARGS + words)

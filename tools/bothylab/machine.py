@@ -14,6 +14,10 @@ from .board import Board, loader_arguments
 from .errors import SetupError
 
 
+# A private QEMU passes over modules of another QEMU on the same machine, and says so.
+NOISE = re.compile(rb"failed to initialize module|Only modules from the same build")
+
+
 class WaitFailed(AssertionError):
     """What was waited for did not come; the message shows the last lines."""
 
@@ -59,6 +63,14 @@ class Machine:
     def prepare(self, directory=None):
         """Makes the device tree and .command, without starting anything."""
         self.directory = directory or tempfile.mkdtemp(prefix="bothy-")
+        try:
+            self.make_command()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def make_command(self):
         qemu = fetch.qemu()
         self.command = qemu + self.board.arguments()
         self.command += ["-serial", "stdio", "-monitor", "none", "-no-reboot",
@@ -75,7 +87,6 @@ class Machine:
         if self.dtb:
             self.command += ["-dtb", self.dtb]
         self.command += self.extra
-        return self
 
     def start(self):
         if not self.command:
@@ -84,10 +95,23 @@ class Machine:
         # A session of its own: Ctrl-C at the terminal is ours to answer. It dies with us.
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "--"] + self.command,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.STDOUT, start_new_session=True)
+                                        stderr=subprocess.PIPE, start_new_session=True)
+        threading.Thread(target=self.read_complaints, daemon=True).start()
         self.reader = threading.Thread(target=self.read_console, daemon=True)
         self.reader.start()
         return self
+
+    def read_complaints(self):
+        """QEMU's own messages become lines of a source named qemu."""
+        for line in self.process.stderr:
+            if NOISE.search(line):
+                continue
+            line = b"[qemu] " + line.rstrip(b"\n")
+            if self.on_bytes:
+                self.on_bytes(line + b"\n")
+            with self.changed:
+                self.transcript.add(line)
+                self.changed.notify_all()
 
     def read_console(self):
         while True:

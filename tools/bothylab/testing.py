@@ -26,7 +26,8 @@ Builds everything and runs all tests: the checks of the tree (check/...), the un
 tests (gcc/..., asan/..., tsan/...), and the system tests under QEMU (system/...). Each check, each
 cmocka test case and each system test function counts one; the last line is `N passed, N failed`.
 
-Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is missing, 130 interrupted.
+Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is missing,
+130 interrupted.
 """
 UNIT_BUILDS = {"gcc": "test", "asan": "asan", "tsan": "tsan"}
 SYSTEM_TIMEOUT = 300
