@@ -104,6 +104,19 @@ def run_system(path, function, timeout):
     return Result(int(status == 0), int(status != 0), output + why(status, timeout))
 
 
+def system_tests(path):
+    """The tests of one file; a file that can't be loaded is a test that fails."""
+    name = os.path.splitext(os.path.basename(path))[0]
+    try:
+        module = onetest.load(path)
+    except Exception as error:
+        text = f"{path}: {type(error).__name__}: {error}"
+        return [(f"system/{name}", lambda: Result(0, 1, text))]
+    limit = getattr(module, "TIMEOUT", SYSTEM_TIMEOUT)
+    return [(f"system/{name}.{function}", lambda function=function:
+             run_system(path, function, limit)) for function in onetest.functions(module)]
+
+
 def all_tests(quick):
     """[(identifier, function that runs it)] of everything, in the order of running."""
     tests = []
@@ -115,12 +128,7 @@ def all_tests(quick):
         for name in programs:
             tests.append((f"{kind}/{name}", lambda kind=kind, name=name: run_unit(kind, name)))
     for path in [] if quick else sorted(glob.glob(os.path.join(paths.TOP, "tests/system/*.py"))):
-        module = onetest.load(path)
-        limit = getattr(module, "TIMEOUT", SYSTEM_TIMEOUT)
-        for function in onetest.functions(module):
-            tests.append((f"system/{module.__name__}.{function}",
-                          lambda path=path, function=function, limit=limit:
-                          run_system(path, function, limit)))
+        tests += system_tests(path)
     return tests
 
 
@@ -227,6 +235,7 @@ def interrupted(number, frame):
 
 def main():
     signal.signal(signal.SIGTERM, interrupted)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         return run(parse_options())
     except SetupError as error:
