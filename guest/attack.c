@@ -214,8 +214,8 @@ static void attack_cpu_on(struct state *state)
 
         smccc_call(PSCI_CPU_ON, machine.mpidr[cpu], random_next(&state->seed), 0);
         smccc_call(PSCI_CPU_ON, random_next(&state->seed) | BIT(50), (uint64_t)image_start, 0);
-        smccc_call(PSCI_AFFINITY_INFO, random_next(&state->seed) % 16, random_next(&state->seed) % 4,
-                   0);
+        smccc_call(PSCI_AFFINITY_INFO, random_next(&state->seed) % 16,
+                   random_next(&state->seed) % 4, 0);
     }
 }
 

@@ -14,6 +14,7 @@ const char payload_name[] = "tap_cpu";
 #define ID_DFR0 ID_REGISTER(5, 0)
 #define ID_ISAR0 ID_REGISTER(6, 0)
 #define ID_ISAR1 ID_REGISTER(6, 1)
+#define ID_ISAR2 ID_REGISTER(6, 2)
 #define ID_MMFR1 ID_REGISTER(7, 1)
 #define ID_MMFR3 ID_REGISTER(7, 3)
 
@@ -298,7 +299,7 @@ static void test_pauth(void)
     uint64_t value;
     uint64_t sealed;
 
-    if ((isar1 & (BITS(7, 4) | BITS(11, 8))) == 0 && FIELD(id_read(ID_REGISTER(6, 2)), 15, 12) == 0) {
+    if ((isar1 & (BITS(7, 4) | BITS(11, 8))) == 0 && (id_read(ID_ISAR2) & BITS(15, 12)) == 0) {
         tap_ok(!probe_mrs(SYSREG(3, 0, 2, 1, 0), &value, NULL),
                "PAuth: hidden, and APIAKeyLo_EL1 undefined");
         return;

@@ -18,7 +18,7 @@
 /* AttrIndx 0 write-back, 1 non-cacheable, 2 Device-nGnRE, 3 Device-nGnRnE */
 #define MAIR_VALUE UINT64_C(0x000444ff)
 /* T0SZ 25, write-back inner shareable walks, TTBR1 off */
-#define TCR_VALUE (UINT64_C(25) | UINT64_C(1) << 8 | UINT64_C(1) << 10 | UINT64_C(3) << 12 | BIT(23))
+#define TCR_VALUE (UINT64_C(25) | BIT(8) | BIT(10) | UINT64_C(3) << 12 | BIT(23))
 #define SCTLR_ON (BIT(0) | BIT(2) | BIT(12))
 
 static uint64_t table[ENTRIES] __attribute__((aligned(4096)));
