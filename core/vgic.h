@@ -84,6 +84,7 @@ struct vcpu_vgic {
     bool overflow;    /* some of `ready` found no list register */
     bool work;        /* vgic_flush() has something to do; atomic */
     bool refold;      /* ... which needs the list registers folded first */
+    bool drop_hw;     /* ... and the physical interrupt to be deactivated */
     bool asleep;      /* GICR_WAKER.ProcessorSleep */
     uint64_t vmcr;    /* saved while not loaded, as are: */
     uint64_t ap0r[VGIC_APR_MAX];

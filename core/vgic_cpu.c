@@ -7,6 +7,7 @@
 #include "core/vgic_irq.h"
 
 #define RUNNING_IDLE 0x100U /* lower than any priority */
+#define PRIORITY_NONE 0x100U
 
 void vgic_load(struct vcpu *vcpu)
 {
@@ -40,6 +41,7 @@ void vgic_put(struct vcpu *vcpu)
     }
     state->cpu = NULL;
     state->overflow = false;
+    state->drop_hw = false;
     spin_unlock(&vcpu->vm->vgic.lock);
 }
 
@@ -54,6 +56,10 @@ void vgic_flush(struct vcpu *cur)
     uint32_t from = 0;
 
     spin_lock(&cur->vm->vgic.lock);
+    if (cur->vgic.drop_hw) {
+        cur->vgic.drop_hw = false;
+        vtimer_deactivate(cur, VGIC_HW_INTID);
+    }
     while (!cur->vgic.refold && (irq = vgic_ready_next(cur, &from)) != NULL) {
         vgic_lr_insert(cur, irq);
     }
@@ -194,58 +200,65 @@ static uint32_t group_priority_mask(const struct cpu_interface *interface, uint3
     return 0xffU & (~0U << (MAX(bpr, interface->min_bpr) + 1U));
 }
 
-static bool signals(const struct cpu_interface *interface, uint32_t group, uint32_t priority)
+/* The most urgent of the pending interrupts whose group is enabled: only that one can signal. */
+struct candidate {
+    uint32_t priority;
+    bool signals;
+};
+
+static void consider(const struct cpu_interface *interface, uint32_t group, uint32_t priority,
+                     struct candidate *best)
 {
     uint64_t enable = group == 0 ? ICH_VMCR_EL2_VENG0 : ICH_VMCR_EL2_VENG1;
     uint32_t mask = group_priority_mask(interface, group);
+    bool signals;
 
-    return (interface->vmcr & enable) != 0 &&
-           priority < FIELD_GET(ICH_VMCR_EL2_VPMR, interface->vmcr) &&
-           (interface->running == RUNNING_IDLE || (priority & mask) < (interface->running & mask));
+    if ((interface->vmcr & enable) == 0 || priority > best->priority) {
+        return;
+    }
+    signals =
+        priority < FIELD_GET(ICH_VMCR_EL2_VPMR, interface->vmcr) &&
+        (interface->running == RUNNING_IDLE || (priority & mask) < (interface->running & mask));
+    best->signals = signals || (priority == best->priority && best->signals);
+    best->priority = priority;
 }
 
-static bool listed_signals(const struct vcpu *vcpu, const struct cpu_interface *interface)
+static void consider_listed(const struct vcpu *vcpu, const struct cpu_interface *interface,
+                            struct candidate *best)
 {
     for (uint32_t used = vcpu->vgic.lr_used; used != 0; used &= used - 1U) {
         uint64_t lr = read_ich_lr_el2(bits_first(used));
 
-        if (FIELD_GET(ICH_LR_EL2_STATE, lr) == ICH_LR_EL2_STATE_PENDING &&
-            signals(interface, (uint32_t)FIELD_GET(ICH_LR_EL2_GROUP, lr),
-                    (uint32_t)FIELD_GET(ICH_LR_EL2_PRIORITY, lr))) {
-            return true;
+        if (FIELD_GET(ICH_LR_EL2_STATE, lr) == ICH_LR_EL2_STATE_PENDING) {
+            consider(interface, (uint32_t)FIELD_GET(ICH_LR_EL2_GROUP, lr),
+                     (uint32_t)FIELD_GET(ICH_LR_EL2_PRIORITY, lr), best);
         }
     }
-    return false;
-}
-
-static bool ready_signals(struct vcpu *vcpu, const struct cpu_interface *interface)
-{
-    struct vgic_irq *irq;
-    uint32_t from = 0;
-
-    while ((irq = vgic_ready_next(vcpu, &from)) != NULL) {
-        if (!irq->active && signals(interface, irq->group, irq->priority)) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool vgic_deliverable(struct vcpu *vcpu)
 {
+    struct candidate best = {.priority = PRIORITY_NONE};
     struct cpu_interface interface;
-    bool deliverable;
+    struct vgic_irq *irq;
+    uint32_t from = 0;
 
     spin_lock(&vcpu->vm->vgic.lock);
     if (vgic_is_elsewhere(vcpu)) {
-        deliverable = vgic_has_work(&vcpu->vgic);
+        best.signals = vgic_has_work(&vcpu->vgic);
     } else {
         bool loaded = vgic_is_here(vcpu);
 
         get_interface(vcpu, loaded, &interface);
-        deliverable =
-            (loaded && listed_signals(vcpu, &interface)) || ready_signals(vcpu, &interface);
+        if (loaded) {
+            consider_listed(vcpu, &interface, &best);
+        }
+        while ((irq = vgic_ready_next(vcpu, &from)) != NULL) {
+            if (!irq->active) {
+                consider(&interface, irq->group, irq->priority, &best);
+            }
+        }
     }
     spin_unlock(&vcpu->vm->vgic.lock);
-    return deliverable;
+    return best.signals;
 }

@@ -127,10 +127,18 @@ void vgic_irq_recall(struct vgic_irq *irq)
 
 void vgic_irq_unlink(struct vgic_irq *irq)
 {
+    struct vcpu *vcpu = irq->target;
+
     irq->hw = false;
+    if (vcpu->vgic.cpu == NULL) {
+        return;
+    }
     irq->line = false; /* if it is still high, the physical interrupt says so at once */
-    if (vgic_is_here(irq->target)) {
-        vtimer_deactivate(irq->target, irq->intid);
+    if (vgic_is_here(vcpu)) {
+        vtimer_deactivate(vcpu, irq->intid);
+    } else {
+        vcpu->vgic.drop_hw = true; /* only that CPU can */
+        vgic_notify(vcpu, false);
     }
 }
 
@@ -171,14 +179,15 @@ void vgic_irq_set_line(struct vgic_irq *irq, bool level)
     if (irq->line == level) {
         return;
     }
-    irq->line = level;
     if (irq->edge) {
+        irq->line = level;
         if (level) {
             vgic_irq_set_latch(irq);
         }
         return;
     }
-    vgic_irq_recall(irq);
+    vgic_irq_recall(irq); /* first: that may take the line of an ended one for low */
+    irq->line = level;
     /* A rise is of no concern to another CPU's list register that has it: it is pending there, or
      * active, and the end of that brings a maintenance interrupt. */
     if (level && vgic_irq_listed(irq)) {

@@ -162,17 +162,18 @@ void vgic_timer_fired(struct vcpu *cur)
     struct vgic_irq *irq = &cur->vgic.irqs[VGIC_HW_INTID];
 
     spin_lock(&cur->vm->vgic.lock);
-    irq->line = true;
     if (likely(vgic_irq_listed(irq) && lr_state(read_ich_lr_el2(irq->lr)) == 0 &&
                vgic_irq_enabled(vgic, irq) && !irq->latch && irq->held == 0 &&
                !cur->vgic.overflow && cpu_this()->running == cur)) {
         /* Once more, in the same list register. */
         irq->active = false;
         irq->soft_active = false;
+        irq->line = true;
         irq->hw = true;
         write_ich_lr_el2(irq->lr, build(vgic, irq));
     } else {
-        vgic_irq_recall(irq);
+        vgic_irq_recall(irq); /* may find it ended: before the new link is made */
+        irq->line = true;
         irq->hw = true;
         vgic_irq_update(irq);
     }
