@@ -17,8 +17,6 @@
 /* Fast call, owner and the reserved bits: all but the width and the function number. */
 #define SERVICE(function) ((function) & ~(uint32_t)SMCCC_64BIT & 0xffff0000u)
 #define NUMBER(function) ((function) & 0xffffu)
-#define SMCCC_INSTRUCTION 4u /* bytes of HVC and SMC */
-
 #define SERVICE_ARCH 0x80000000u
 #define SERVICE_STANDARD 0x84000000u
 #define SERVICE_STANDARD_HYP 0x85000000u
@@ -106,24 +104,20 @@ static enum trap_result dispatch(struct vcpu *vcpu, uint64_t esr)
     return TRAP_RESUME;
 }
 
-/* For both: whoever waits goes on at PC + 4, behind the instruction that waits. */
 enum trap_result smccc_hvc(struct vcpu *vcpu, uint64_t esr)
 {
-    enum trap_result result = dispatch(vcpu, esr);
-
-    if (unlikely(result == TRAP_WAIT))
-        vcpu->regs.pc -= SMCCC_INSTRUCTION;
-    return result;
+    return dispatch(vcpu, esr);
 }
 
 enum trap_result smccc_smc(struct vcpu *vcpu, uint64_t esr)
 {
     enum trap_result result;
 
-    /* The answers are written for a PC behind the instruction, as after HVC. */
+    /* The answers are made for a PC behind the instruction, as after HVC. */
     vcpu->regs.pc += SMCCC_INSTRUCTION;
     result = dispatch(vcpu, esr);
-    if (result != TRAP_OFF)
-        vcpu->regs.pc -= SMCCC_INSTRUCTION;
-    return result == TRAP_RESUME ? TRAP_NEXT : result;
+    if (result != TRAP_RESUME)
+        return result;
+    vcpu->regs.pc -= SMCCC_INSTRUCTION;
+    return TRAP_NEXT;
 }

@@ -25,6 +25,8 @@
 
 #define SMCCC_VERSION_1_2 0x00010002u
 
+#define SMCCC_INSTRUCTION 4u /* bytes of HVC and SMC */
+
 #define SMCCC_64BIT BIT(30) /* in a function identifier: arguments are 64 bits wide */
 
 /* What ARCH_FEATURES says of a work-around, DEN0028 7.3: as a guest is told it. */

@@ -87,7 +87,8 @@ static void reset_loaded(struct vcpu *vcpu, uint64_t pc, uint64_t x0)
 
 /*
  * DEN0022 5.4. Power levels above the CPU's own are not offered, state IDs mean nothing. There is
- * one wake-up rule for both state types: whatever ends a WFI.
+ * one wake-up rule for both state types: whatever ends a WFI. Whoever waits goes on at PC + 4,
+ * behind the instruction that waits: PC is moved back for that.
  */
 static enum trap_result psci_cpu_suspend(struct vcpu *vcpu, uint32_t function)
 {
@@ -99,12 +100,13 @@ static enum trap_result psci_cpu_suspend(struct vcpu *vcpu, uint32_t function)
         return done(vcpu, PSCI_INVALID_PARAMETERS);
     if (!(state & PSCI_POWER_STATE_TYPE)) {
         smccc_return(vcpu, PSCI_SUCCESS);
+        vcpu->regs.pc -= SMCCC_INSTRUCTION;
         return TRAP_WAIT;
     }
     if (!is_entry_point(vcpu->vm, entry))
         return done(vcpu, PSCI_INVALID_ADDRESS);
 
-    reset_loaded(vcpu, entry, context);
+    reset_loaded(vcpu, entry - SMCCC_INSTRUCTION, context);
     return TRAP_WAIT;
 }
 

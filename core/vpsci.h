@@ -49,8 +49,9 @@ struct vcpu;
 #define PSCI_VERSION_1_1 0x00010001u
 
 /*
- * Answers one call in PSCI's range (the caller looked) by writing vcpu->regs.
- * TRAP_RESUME: done; TRAP_WAIT: CPU_SUSPEND, continue at regs.pc after a wake-up; TRAP_OFF.
+ * Answers one call in PSCI's range (the caller looked) by writing vcpu->regs; PC is behind the
+ * call. TRAP_RESUME: done; TRAP_WAIT: CPU_SUSPEND, continue at regs.pc + 4 after a wake-up, as for
+ * WFI; TRAP_OFF.
  */
 enum trap_result vpsci_call(struct vcpu *vcpu, uint32_t function);
 
