@@ -94,7 +94,7 @@ enum status fdt_walk_init(struct fdt_walk *walk, const void *fdt, size_t size)
 {
     if (size < sizeof(struct fdt_header) || fdt_check_header(fdt) != 0 ||
         fdt_version(fdt) < 17 || fdt_totalsize(fdt) > size ||
-        !IS_ALIGNED(fdt_off_dt_struct(fdt), 4u)) {
+        !IS_ALIGNED(fdt_off_dt_struct(fdt), 4u) || !IS_ALIGNED(fdt_off_mem_rsvmap(fdt), 8u)) {
         return STATUS_CORRUPT;
     }
     /* fdt_check_header has seen that the blocks lie inside totalsize. */
