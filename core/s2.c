@@ -15,10 +15,6 @@
 /* Encodings of ID_AA64MMFR0_EL1.PARange and VTCR_EL2.PS; larger ones need 52-bit tables. */
 static const uint8_t pa_sizes[] = {32, 36, 40, 42, 44, 48};
 
-/* Stage-2 MemAttr: with FEAT_S2FWB, 0b0110 forces write-back; without, 0b1111 asks for it. */
-enum { MEMATTR_DEVICE_NGNRE = 1, MEMATTR_FWB_NORMAL = 6, MEMATTR_NORMAL = 15 };
-enum { SH_INNER = 3, CACHEABLE_WB_WA = 1 };
-
 static uint8_t start_level_for(unsigned ipa_bits)
 {
     return ipa_bits > MAX_START_LEVEL1_BITS ? 0 : 1;
@@ -34,8 +30,8 @@ static unsigned root_pages(const struct s2_config *config)
 /* TGran4_2: 1 is "no", 0 "as stage 1 has it"; TGran4, signed: negative is "no". */
 static bool has_4k_granule(uint64_t mmfr0)
 {
-    uint64_t stage2 = FIELD_GET(ID_AA64MMFR0_EL1_TGran4_2, mmfr0);
-    uint64_t stage1 = FIELD_GET(ID_AA64MMFR0_EL1_TGran4, mmfr0);
+    uint64_t stage2 = FIELD_GET(ID_AA64MMFR0_EL1_TGRAN4_2, mmfr0);
+    uint64_t stage1 = FIELD_GET(ID_AA64MMFR0_EL1_TGRAN4, mmfr0);
 
     return stage2 == 0 ? stage1 < 8 : stage2 > 1;
 }
@@ -44,7 +40,7 @@ enum status s2_config_from_cpu(unsigned wanted_ipa_bits, struct s2_config *ret_c
 {
     uint64_t mmfr0 = read_id_aa64mmfr0_el1();
     uint64_t mmfr1 = read_id_aa64mmfr1_el1();
-    uint64_t pa_range = FIELD_GET(ID_AA64MMFR0_EL1_PARange, mmfr0);
+    uint64_t pa_range = FIELD_GET(ID_AA64MMFR0_EL1_PARANGE, mmfr0);
     unsigned pa_bits = pa_sizes[MIN(pa_range, ARRAY_SIZE(pa_sizes) - 1)];
     unsigned ipa_bits = MIN(MAX(wanted_ipa_bits, S2_IPA_BITS_MIN), pa_bits);
 
@@ -57,7 +53,7 @@ enum status s2_config_from_cpu(unsigned wanted_ipa_bits, struct s2_config *ret_c
         .pa_bits = (uint8_t)pa_bits,
         .fwb = FIELD_GET(ID_AA64MMFR2_EL1_FWB, read_id_aa64mmfr2_el1()) != 0,
         .range_tlbi = FIELD_GET(ID_AA64ISAR0_EL1_TLB, read_id_aa64isar0_el1()) >= 2,
-        .vmid16 = FIELD_GET(ID_AA64MMFR1_EL1_VMIDBits, mmfr1) == 2,
+        .vmid16 = FIELD_GET(ID_AA64MMFR1_EL1_VMIDBITS, mmfr1) == 2,
         .xnx = FIELD_GET(ID_AA64MMFR1_EL1_XNX, mmfr1) != 0,
     };
     return STATUS_OK;
@@ -77,8 +73,9 @@ uint64_t s2_vtcr(const struct s2_config *config)
 {
     return VTCR_EL2_RES1 | FIELD_PREP(VTCR_EL2_T0SZ, 64U - config->ipa_bits) |
            FIELD_PREP(VTCR_EL2_SL0, 2U - config->start_level) |
-           FIELD_PREP(VTCR_EL2_IRGN0, CACHEABLE_WB_WA) |
-           FIELD_PREP(VTCR_EL2_ORGN0, CACHEABLE_WB_WA) | FIELD_PREP(VTCR_EL2_SH0, SH_INNER) |
+           FIELD_PREP(VTCR_EL2_IRGN0, VTCR_EL2_IRGN0_WBWA) |
+           FIELD_PREP(VTCR_EL2_ORGN0, VTCR_EL2_ORGN0_WBWA) |
+           FIELD_PREP(VTCR_EL2_SH0, VTCR_EL2_SH0_INNER) |
            FIELD_PREP(VTCR_EL2_PS, pa_size_encoding(config->pa_bits)) |
            FIELD_PREP(VTCR_EL2_VS, config->vmid16);
 }
@@ -131,42 +128,53 @@ uint64_t s2_enter(struct s2 *s2, uint32_t vmid)
     return s2_vttbr(s2, vmid);
 }
 
-/*
- * XN[1:0] (Arm ARM D8.4.2): 00 all execute, 01 EL0 only, 10 none, 11 EL1 only. Without FEAT_XNX
- * XN[0] is RES0.
- */
-static unsigned xn_encode(bool xnx, bool el1, bool el0)
+/* XN (Arm ARM D8.4.2) names who may not execute; without FEAT_XNX, all or none. */
+static uint64_t xn_encode(bool xnx, bool el1, bool el0)
 {
-    if (!xnx) {
-        return el1 && el0 ? 0 : 2;
+    if (el1 && el0) {
+        return S2_PTE_XN_NONE;
     }
-    return (el0 ? 0U : 2U) | (el1 != el0 ? 1U : 0U);
+    if (!xnx || el1 == el0) {
+        return S2_PTE_XN_ALL;
+    }
+    return el1 ? S2_PTE_XN_EL0 : S2_PTE_XN_EL1;
+}
+
+/* With FEAT_S2FWB a MemAttr overrides what the guest's stage 1 says; without, both combine. */
+static uint64_t memattr_encode(bool fwb, bool device)
+{
+    if (device) {
+        return fwb ? S2_PTE_MEMATTR_FWB_DEV_NGNRE : S2_PTE_MEMATTR_DEV_NGNRE;
+    }
+    return fwb ? S2_PTE_MEMATTR_FWB_WB : S2_PTE_MEMATTR_WB;
 }
 
 uint64_t s2_attr_encode(const struct s2_config *config, enum s2_attr attr)
 {
-    unsigned normal = config->fwb ? MEMATTR_FWB_NORMAL : MEMATTR_NORMAL;
-    unsigned access = ((attr & S2_READ) != 0 ? 1U : 0U) | ((attr & S2_WRITE) != 0 ? 2U : 0U);
-    unsigned xn = xn_encode(config->xnx, (attr & S2_EXEC_EL1) != 0, (attr & S2_EXEC_EL0) != 0);
-    bool device = (attr & S2_DEVICE_MEMORY) != 0;
+    uint64_t access = ((attr & S2_READ) != 0 ? S2_PTE_S2AP_RO : 0) |
+                      ((attr & S2_WRITE) != 0 ? S2_PTE_S2AP_WO : 0);
+    uint64_t xn = xn_encode(config->xnx, (attr & S2_EXEC_EL1) != 0, (attr & S2_EXEC_EL0) != 0);
+    uint64_t memattr = memattr_encode(config->fwb, (attr & S2_DEVICE_MEMORY) != 0);
 
-    return FIELD_PREP(STAGE2_PTE_MEMATTR, device ? MEMATTR_DEVICE_NGNRE : normal) |
-           FIELD_PREP(STAGE2_PTE_S2AP, access) | FIELD_PREP(STAGE2_PTE_SH, SH_INNER) |
-           STAGE2_PTE_AF | FIELD_PREP(STAGE2_PTE_XN, xn);
+    return FIELD_PREP(S2_PTE_MEMATTR, memattr) | FIELD_PREP(S2_PTE_S2AP, access) |
+           FIELD_PREP(S2_PTE_SH, S2_PTE_SH_INNER) | S2_PTE_AF | FIELD_PREP(S2_PTE_XN, xn);
 }
 
 enum s2_attr s2_attr_decode(uint64_t value)
 {
-    uint64_t access = FIELD_GET(STAGE2_PTE_S2AP, value);
-    uint64_t xn = FIELD_GET(STAGE2_PTE_XN, value);
-    unsigned attr = 0;
+    static const uint8_t executable[] = {
+        [S2_PTE_XN_NONE] = S2_EXEC,
+        [S2_PTE_XN_EL1] = S2_EXEC_EL0,
+        [S2_PTE_XN_EL0] = S2_EXEC_EL1,
+        [S2_PTE_XN_ALL] = 0,
+    };
+    uint64_t access = FIELD_GET(S2_PTE_S2AP, value);
+    unsigned attr = executable[FIELD_GET(S2_PTE_XN, value)];
 
-    attr |= (access & 1) != 0 ? S2_READ : 0U;
-    attr |= (access & 2) != 0 ? S2_WRITE : 0U;
-    attr |= xn == 0 || xn == 3 ? S2_EXEC_EL1 : 0U;
-    attr |= xn <= 1 ? S2_EXEC_EL0 : 0U;
-    if (FIELD_GET(STAGE2_PTE_MEMATTR, value) == MEMATTR_DEVICE_NGNRE) {
-        attr |= S2_DEVICE_MEMORY;
+    attr |= (access & S2_PTE_S2AP_RO) != 0 ? S2_READ : 0U;
+    attr |= (access & S2_PTE_S2AP_WO) != 0 ? S2_WRITE : 0U;
+    if (FIELD_GET(S2_PTE_MEMATTR, value) == S2_PTE_MEMATTR_DEV_NGNRE) {
+        attr |= S2_DEVICE_MEMORY; /* the same number with FEAT_S2FWB */
     }
     return (enum s2_attr)attr;
 }
@@ -182,7 +190,7 @@ bool s2_next_mapping(struct s2 *s2, ipa_t from, struct s2_mapping *ret_mapping)
         if (s2_is_valid(value)) {
             uint64_t offset = at - s2_path_base(&path, at);
             ret_mapping->ipa = ipa(at);
-            ret_mapping->pa = pa((value & STAGE2_PTE_ADDR) + offset);
+            ret_mapping->pa = pa((value & S2_PTE_OA) + offset);
             ret_mapping->size = s2_level_size(path.level) - offset;
             ret_mapping->attr = s2_attr_decode(value);
             return true;
@@ -199,6 +207,5 @@ bool s2_lookup(struct s2 *s2, ipa_t ipa, struct s2_mapping *ret_mapping)
         return false;
     }
     s2_descend(s2, ipa.ipa, &path);
-    return s2_is_valid(pte_read(path.entry[path.level])) &&
-           s2_next_mapping(s2, ipa, ret_mapping);
+    return s2_is_valid(pte_read(path.entry[path.level])) && s2_next_mapping(s2, ipa, ret_mapping);
 }

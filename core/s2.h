@@ -52,8 +52,8 @@ struct s2 {
     struct spinlock lock;
     struct s2_config config;
     struct s2_pages pages;
-    uint64_t *root; /* one page, or up to 16 concatenated ones; NULL when destroyed */
-    uint32_t vmid;  /* atomic: what the VM was entered with last; 0 before that */
+    uint64_t *root;       /* one page, or up to 16 concatenated ones; NULL when destroyed */
+    uint32_t vmid;        /* atomic: what the VM was entered with last; 0 before that */
     uint32_t table_pages; /* in use, the root's included */
     uint64_t mapped;      /* bytes */
 };
@@ -121,11 +121,11 @@ uint64_t s2_enter(struct s2 *s2, uint32_t vmid);
  * s2_map: nothing may be mapped in the range yet, not even identically (STATUS_EXISTS).
  * s2_unmap, s2_protect: holes in the range are skipped.
  */
-MUST_CHECK enum status s2_map(struct s2 *s2, ipa_t ipa, pa_t pa, uint64_t size,
-                              enum s2_attr attr) REQUIRES(s2->lock);
+MUST_CHECK enum status s2_map(struct s2 *s2, ipa_t ipa, pa_t pa, uint64_t size, enum s2_attr attr)
+    REQUIRES(s2->lock);
 MUST_CHECK enum status s2_unmap(struct s2 *s2, ipa_t ipa, uint64_t size) REQUIRES(s2->lock);
-MUST_CHECK enum status s2_protect(struct s2 *s2, ipa_t ipa, uint64_t size,
-                                  enum s2_attr attr) REQUIRES(s2->lock);
+MUST_CHECK enum status s2_protect(struct s2 *s2, ipa_t ipa, uint64_t size, enum s2_attr attr)
+    REQUIRES(s2->lock);
 
 /* Where ipa is mapped, if it is: ret_mapping starts at ipa itself. */
 MUST_CHECK bool s2_lookup(struct s2 *s2, ipa_t ipa, struct s2_mapping *ret_mapping)

@@ -13,11 +13,11 @@
 #include "arch/barrier.h"
 #include "core/s2_table.h"
 
-#define LIVE_ONE FIELD_PREP(STAGE2_TABLE_LIVE, 1)
+#define LIVE_ONE FIELD_PREP(S2_TABLE_LIVE, 1)
 
 static uint64_t live_entries(uint64_t table_descriptor)
 {
-    return FIELD_GET(STAGE2_TABLE_LIVE, table_descriptor);
+    return FIELD_GET(S2_TABLE_LIVE, table_descriptor);
 }
 
 static uint64_t *table_alloc(struct s2 *s2)
@@ -36,14 +36,14 @@ static void table_free(struct s2 *s2, uint64_t *table)
 
 static uint64_t table_descriptor(const struct s2 *s2, const uint64_t *table, unsigned live)
 {
-    return s2->pages.to_pa(s2->pages.ctx, table) | STAGE2_PTE_TYPE | STAGE2_PTE_VALID |
-           FIELD_PREP(STAGE2_TABLE_LIVE, live);
+    return s2->pages.to_pa(s2->pages.ctx, table) | S2_PTE_TABLE | S2_PTE_VALID |
+           FIELD_PREP(S2_TABLE_LIVE, live);
 }
 
 /* A leaf's type and valid bits at this level. */
 static uint64_t leaf_type(unsigned level)
 {
-    return level == S2_LAST_LEVEL ? STAGE2_PTE_TYPE | STAGE2_PTE_VALID : STAGE2_PTE_VALID;
+    return level == S2_LAST_LEVEL ? S2_PTE_TABLE | S2_PTE_VALID : S2_PTE_VALID;
 }
 
 /* Write an entry of a path, and count it in its table. True if that has become full. */
@@ -138,8 +138,7 @@ static uint64_t block_for(const uint64_t *table, unsigned level)
 {
     uint64_t first = pte_read(&table[0]);
 
-    if (!s2_is_leaf(first, level) ||
-        !IS_ALIGNED(first & STAGE2_PTE_ADDR, s2_level_size(level - 1))) {
+    if (!s2_is_leaf(first, level) || !IS_ALIGNED(first & S2_PTE_OA, s2_level_size(level - 1))) {
         return 0;
     }
     for (unsigned i = 1; i < S2_TABLE_ENTRIES; i++) {
@@ -288,7 +287,7 @@ static enum status leaf_map(struct s2 *s2, uint64_t ipa, uint64_t leaf, unsigned
         if (status != STATUS_OK) {
             return status;
         }
-        *full |= entry_write(s2, &path, path.level, descriptor);
+        entry_write(s2, &path, path.level, descriptor);
         s2_descend(s2, ipa, &path);
     }
     *full |= entry_write(s2, &path, level, leaf);
@@ -344,7 +343,7 @@ enum status s2_unmap(struct s2 *s2, ipa_t ipa, uint64_t size)
 /* Break all leaves that differ: their new contents, but invalid. The smallest one, or ~0. */
 static uint64_t attr_break(struct s2 *s2, uint64_t ipa, uint64_t end, uint64_t bits)
 {
-    const uint64_t keep = STAGE2_PTE_ADDR | STAGE2_PTE_TYPE;
+    const uint64_t keep = S2_PTE_OA | S2_PTE_TABLE;
     uint64_t step = UINT64_MAX;
     struct s2_path path;
 
@@ -352,7 +351,7 @@ static uint64_t attr_break(struct s2 *s2, uint64_t ipa, uint64_t end, uint64_t b
         s2_descend(s2, at, &path);
         uint64_t value = pte_read(path.entry[path.level]);
         uint64_t wanted = (value & keep) | bits;
-        if (s2_is_valid(value) && value != (wanted | STAGE2_PTE_VALID)) {
+        if (s2_is_valid(value) && value != (wanted | S2_PTE_VALID)) {
             pte_write(path.entry[path.level], wanted);
             step = MIN(step, s2_level_size(path.level));
         }
@@ -369,7 +368,7 @@ static void attr_make(struct s2 *s2, uint64_t ipa, uint64_t end)
         s2_descend(s2, at, &path);
         uint64_t value = pte_read(path.entry[path.level]);
         if (value != 0 && !s2_is_valid(value)) {
-            pte_write(path.entry[path.level], value | STAGE2_PTE_VALID);
+            pte_write(path.entry[path.level], value | S2_PTE_VALID);
         }
     }
     dsb_ishst();

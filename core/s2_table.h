@@ -46,12 +46,12 @@ static inline uint64_t s2_ipa_limit(const struct s2 *s2)
 
 static inline bool s2_is_valid(uint64_t value)
 {
-    return (value & STAGE2_PTE_VALID) != 0;
+    return (value & S2_PTE_VALID) != 0;
 }
 
 static inline bool s2_is_table(uint64_t value, unsigned level)
 {
-    return s2_is_valid(value) && (value & STAGE2_PTE_TYPE) != 0 && level < S2_LAST_LEVEL;
+    return s2_is_valid(value) && (value & S2_PTE_TABLE) != 0 && level < S2_LAST_LEVEL;
 }
 
 static inline bool s2_is_leaf(uint64_t value, unsigned level)
@@ -61,7 +61,7 @@ static inline bool s2_is_leaf(uint64_t value, unsigned level)
 
 static inline uint64_t *s2_table_of(const struct s2 *s2, uint64_t value)
 {
-    return (uint64_t *)s2->pages.to_va(s2->pages.ctx, value & STAGE2_PTE_ADDR);
+    return (uint64_t *)s2->pages.to_va(s2->pages.ctx, value & S2_PTE_OA);
 }
 
 /* The way to the entry for ipa, which is below the limit. */

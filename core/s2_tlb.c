@@ -13,10 +13,9 @@
 #define MAX_SINGLE 32U
 
 /* One TLBI RIPAS2E1IS covers (NUM + 1) << (5 * SCALE + 1) pages. */
-#define RANGE_MAX_NUM 32U
+#define RANGE_MAX_UNITS UINT64_C(32)
 #define RANGE_MAX_SCALE 3U
-#define RANGE_MAX_PAGES ((uint64_t)RANGE_MAX_NUM << (5U * RANGE_MAX_SCALE + 1U))
-#define RANGE_TG_4K 1U
+#define RANGE_MAX_PAGES (RANGE_MAX_UNITS << (5U * RANGE_MAX_SCALE + 1U))
 
 static void invalidate_page(uint64_t page)
 {
@@ -29,15 +28,14 @@ static void invalidate_range(uint64_t page, uint64_t count)
     unsigned scale = RANGE_MAX_SCALE;
 
     while (count > 1) {
-        uint64_t units = MIN(count >> (5U * scale + 1U), UINT64_C(32));
+        uint64_t units = MIN(count >> (5U * scale + 1U), RANGE_MAX_UNITS);
         if (units == 0) {
             scale--;
             continue;
         }
-        tlbi_ripas2e1is(FIELD_PREP(TLBI_RIPA_BaseADDR, page) |
-                        FIELD_PREP(TLBI_RIPA_NUM, units - 1) |
-                        FIELD_PREP(TLBI_RIPA_SCALE, scale) |
-                        FIELD_PREP(TLBI_RIPA_TG, RANGE_TG_4K));
+        tlbi_ripas2e1is(FIELD_PREP(TLBI_RIPA_BASEADDR, page) |
+                        FIELD_PREP(TLBI_RIPA_NUM, units - 1) | FIELD_PREP(TLBI_RIPA_SCALE, scale) |
+                        FIELD_PREP(TLBI_RIPA_TG, TLBI_RIPA_TG_4K));
         page += units << (5U * scale + 1U);
         count -= units << (5U * scale + 1U);
     }

@@ -20,7 +20,6 @@
 
 #define GENERATION_ONE (UINT64_C(1) << VMID_BITS_MAX)
 #define NUMBER_MASK (GENERATION_ONE - 1)
-#define L1IP_VPIPT 2U
 
 void vmid_allocator_init(struct vmid_allocator *allocator, unsigned bits)
 {
@@ -30,7 +29,7 @@ void vmid_allocator_init(struct vmid_allocator *allocator, unsigned bits)
     allocator->next = 1;
     allocator->generation = GENERATION_ONE;
     allocator->used[0] = 1; /* number 0 is the host's */
-    allocator->flush_icache = FIELD_GET(CTR_EL0_L1Ip, read_ctr_el0()) == L1IP_VPIPT;
+    allocator->flush_icache = FIELD_GET(CTR_EL0_L1IP, read_ctr_el0()) == CTR_EL0_L1IP_VPIPT;
 }
 
 static bool take(struct vmid_allocator *allocator, uint64_t number)
@@ -102,8 +101,8 @@ static uint64_t assign(struct vmid_allocator *allocator, uint64_t old)
     uint64_t renewed = allocator->generation | (old & NUMBER_MASK);
     uint64_t number;
 
-    if (old != 0 && (renew_reserved(allocator, old, renewed) ||
-                     take(allocator, old & NUMBER_MASK))) {
+    if (old != 0 &&
+        (renew_reserved(allocator, old, renewed) || take(allocator, old & NUMBER_MASK))) {
         return renewed;
     }
     number = take_next(allocator);

@@ -22,11 +22,11 @@ struct vmid {
 struct vmid_allocator {
     struct spinlock lock;
     uint32_t bits;
-    uint32_t next;               /* where to look for a free number first */
-    bool flush_icache;           /* instruction caches are tagged by VMID (VPIPT) */
-    uint64_t generation;         /* atomic; low 16 bits zero, as in a tag */
-    uint64_t active[CPU_MAX];    /* atomic: the tag each CPU runs with, 0 since a roll-over */
-    uint64_t reserved[CPU_MAX];  /* the tag each CPU ran with at the last roll-over */
+    uint32_t next;              /* where to look for a free number first */
+    bool flush_icache;          /* instruction caches are tagged by VMID (VPIPT) */
+    uint64_t generation;        /* atomic; low 16 bits zero, as in a tag */
+    uint64_t active[CPU_MAX];   /* atomic: the tag each CPU runs with, 0 since a roll-over */
+    uint64_t reserved[CPU_MAX]; /* the tag each CPU ran with at the last roll-over */
     uint64_t used[(1U << VMID_BITS_MAX) / 64]; /* numbers taken in this generation */
 };
 
