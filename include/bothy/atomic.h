@@ -3,7 +3,7 @@
  * Thin names over the compiler's atomics, on plain uint32_t and uint64_t. The suffix is the
  * ordering; a read-modify-write is both acquire and release, and returns the value before it.
  * A compare-and-swap that finds another value than *expected stores what it found there, changes
- * nothing else and returns false.
+ * nothing else and returns false. A full fence between CPUs is dmb_ish() of arch/barrier.h.
  */
 #ifndef BOTHY_ATOMIC_H
 #define BOTHY_ATOMIC_H
@@ -111,12 +111,6 @@ static inline bool atomic_cas64(uint64_t *at, uint64_t *expected, uint64_t value
 {
     return __atomic_compare_exchange_n(at, expected, value, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
-}
-
-/* A full fence between CPUs, for the store-then-load patterns that acquire and release can't do. */
-static inline void atomic_fence(void)
-{
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 #endif
