@@ -13,6 +13,7 @@ const struct layout_region layout_regions[LAYOUT_COUNT] = {
     [LAYOUT_RTC] = {"PL031 real time clock", LAYOUT_RTC_BASE, 0x1000, LAYOUT_SPI_RTC, 1, true},
     [LAYOUT_FW_CFG] = {"fw_cfg", 0x09020000, 0x18, 0, 0, false},
     [LAYOUT_GPIO] = {"PL061 GPIO", 0x09030000, 0x1000, 7, 1, false},
+    [LAYOUT_PV_TIME] = {"stolen time", LAYOUT_PV_TIME_BASE, LAYOUT_PV_TIME_SIZE, 0, 0, true},
     [LAYOUT_VIRTIO_MMIO] = {"virtio-mmio, 32 of 0x200", 0x0a000000, 0x4000, 16, 32, false},
     [LAYOUT_PCIE_MMIO] = {"PCIe MMIO window", 0x10000000, 0x2eff0000, 3, 4, false},
     [LAYOUT_PCIE_PIO] = {"PCIe I/O window", 0x3eff0000, 0x00010000, 0, 0, false},

@@ -19,6 +19,7 @@ enum layout_id {
     LAYOUT_RTC,
     LAYOUT_FW_CFG,
     LAYOUT_GPIO,
+    LAYOUT_PV_TIME,
     LAYOUT_VIRTIO_MMIO,
     LAYOUT_PCIE_MMIO,
     LAYOUT_PCIE_PIO,
@@ -47,6 +48,8 @@ extern const struct layout_region layout_regions[LAYOUT_COUNT];
 #define LAYOUT_GICR_STRIDE 0x00020000ull /* RD_base and SGI_base of one vCPU */
 #define LAYOUT_UART_BASE 0x09000000ull
 #define LAYOUT_RTC_BASE 0x09010000ull
+#define LAYOUT_PV_TIME_BASE 0x090a0000ull /* the vCPUs' stolen times, read-only */
+#define LAYOUT_PV_TIME_SIZE 0x00001000ull
 #define LAYOUT_RAM_BASE 0x40000000ull
 #define LAYOUT_RAM_MAX 0x3fc0000000ull /* up to 256 GiB: QEMU puts its high regions above */
 
