@@ -96,6 +96,11 @@ void console_init(struct uart *uart)
 {
     spin_init(&console.lock);
     console.uart = uart;
+    console.hooks = NULL;
+    console.interrupts = false;
+    console.transmit_irq = false;
+    console.delivering = false;
+    console.deliver_again = false;
     console.ticks_per_ms = read_cntfrq_el0() / 1000;
     console.deadline = UINT64_MAX;
     mux_init(&console.mux, console.ticks_per_ms * PARTIAL_MS, console.ticks_per_ms * FOCUS_MS);

@@ -34,19 +34,15 @@
 static int32_t call(const struct firmware *fw, uint32_t function, uint64_t a1, uint64_t a2,
                     uint64_t a3)
 {
-    struct smc_result result = {0};
-
     switch (fw->conduit) {
     case BOOT_CONDUIT_SMC:
-        smc_call(function, a1, a2, a3, &result);
-        break;
+        return (int32_t)smc_call(function, a1, a2, a3).x0;
     case BOOT_CONDUIT_HVC:
-        hvc_call(function, a1, a2, a3, &result);
-        break;
+        return (int32_t)hvc_call(function, a1, a2, a3).x0;
     case BOOT_CONDUIT_NONE:
-        return NOT_SUPPORTED;
+        break;
     }
-    return (int32_t)result.x[0];
+    return NOT_SUPPORTED;
 }
 
 void firmware_init(struct firmware *fw, const struct boot_psci *psci)
@@ -107,16 +103,8 @@ void firmware_spin_table_release(volatile uint64_t *release, pa_t entry)
 {
     *release = entry.pa;
     /* The CPU polls with its caches off: the address is in memory before the event wakes it. */
-    dcache_clean_poc((uintptr_t)release, sizeof(*release));
-    dsb_sy();
-    sev();
-}
-
-static _Noreturn void stop_here(void)
-{
-    for (;;) {
-        wfi();
-    }
+    cache_clean_range(release, sizeof(*release));
+    cpu_sev();
 }
 
 _Noreturn void firmware_system_off(const struct firmware *fw)
@@ -124,7 +112,7 @@ _Noreturn void firmware_system_off(const struct firmware *fw)
     if (fw->psci_version > PSCI_0_1) {
         (void)call(fw, PSCI_SYSTEM_OFF, 0, 0, 0);
     }
-    stop_here();
+    cpu_halt();
 }
 
 _Noreturn void firmware_system_reset(const struct firmware *fw)
@@ -132,5 +120,5 @@ _Noreturn void firmware_system_reset(const struct firmware *fw)
     if (fw->psci_version > PSCI_0_1) {
         (void)call(fw, PSCI_SYSTEM_RESET, 0, 0, 0);
     }
-    stop_here();
+    cpu_halt();
 }

@@ -37,13 +37,6 @@ void panic_set_hooks(void (*stop_others)(void), void (*end)(void))
     state.end = end;
 }
 
-static _Noreturn void stop_here(void)
-{
-    for (;;) {
-        wfi();
-    }
-}
-
 static void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void say(const char *format, ...)
 {
@@ -61,7 +54,7 @@ static void say(const char *format, ...)
 static void begin(void)
 {
     if (atomic_xchg32(&state.speaking, 1) != 0) {
-        stop_here();
+        cpu_halt();
     }
     console_panic_enter();
 }
@@ -74,7 +67,7 @@ static _Noreturn void finish(void)
     if (state.end != NULL) {
         state.end();
     }
-    stop_here();
+    cpu_halt();
 }
 
 /* Return addresses along the chain of frame records: upwards only, within EL2's own space. */
