@@ -9,7 +9,6 @@
 const char payload_name[] = "tap_gic";
 
 #define SPI 40u
-#define ALL_INTIDS_FIT(intid) ((intid) < 1020u)
 
 static uint64_t gicd, redist, sgi_frame;
 
@@ -206,8 +205,8 @@ static void test_lines_end(void)
     uint32_t lines = gic_lines();
     uint64_t at = gicd + GICD_ISENABLER + lines / 32 * 4;
 
-    if (!ALL_INTIDS_FIT(lines)) {
-        tap_skip("all lines exist", "interrupts above GICD_TYPER's number");
+    if (lines >= 1020 || machine_is_bare()) { /* QEMU has 32 more than its TYPER says */
+        tap_skip("bare, or all lines exist", "interrupts above GICD_TYPER's number");
         return;
     }
     tap_ok(is_reserved(at, 4) && is_reserved(gicd + GICD_IPRIORITYR + lines, 4),

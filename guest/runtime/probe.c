@@ -15,7 +15,9 @@ struct call {
     uint64_t x0, x1;
 };
 
-static uint32_t buffers[CPU_MAX][16] __attribute__((aligned(64)));
+/* A page each: emulators track code by the page, and CPUs that rewrite each other's slow down or
+ * worse. */
+static uint32_t buffers[CPU_MAX][PAGE_SIZE / 4] __attribute__((aligned(4096)));
 
 static void run(uint64_t arg)
 {
