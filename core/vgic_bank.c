@@ -328,6 +328,9 @@ static void access_bits(struct vcpu *cur, struct vcpu *owner, uint64_t offset,
         return;
     }
     if (owner == cur && (row->flags & ROW_RESAMPLE) != 0) {
+        if (cur->vgic.overflow) {
+            vgic_fold(cur); /* an end that is counted only lowers the line: before the sample */
+        }
         vtimer_resample(cur);
     }
     if (access->write) {

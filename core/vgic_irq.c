@@ -176,7 +176,7 @@ void vgic_irq_set_latch(struct vgic_irq *irq)
 
 void vgic_irq_set_line(struct vgic_irq *irq, bool level)
 {
-    if (irq->line == level) {
+    if (irq->line == level && !irq->hw) {
         return;
     }
     if (irq->edge) {

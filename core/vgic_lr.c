@@ -328,7 +328,7 @@ static uint64_t hcr_for(const struct picks *picks, uint64_t vmcr)
 /* Nothing is listed; the list registers in `stale` must be written even if they stay empty. */
 void vgic_lr_refill(struct vcpu *vcpu, uint32_t stale)
 {
-    struct picks picks = {.limit = (uint32_t)__builtin_popcount(vcpu->vm->vgic.lr_mask)};
+    struct picks picks = {.limit = (uint32_t)bits_count(vcpu->vm->vgic.lr_mask)};
 
     choose(vcpu, &picks);
     for (uint32_t i = 0; i < picks.count; i++) {

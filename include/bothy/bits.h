@@ -80,6 +80,16 @@ static inline unsigned int bits_last(uint64_t value)
     return 63U - (unsigned int)__builtin_clzll(value);
 }
 
+/* How many bits are set. Not the compiler's: that is an FP instruction or a library call. */
+static inline unsigned int bits_count(uint64_t value)
+{
+    unsigned int n = 0;
+
+    for (; value; value &= value - 1)
+        n++;
+    return n;
+}
+
 #endif /* !__ASSEMBLER__ */
 
 #endif
