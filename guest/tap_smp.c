@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Several CPUs on one memory: locks, exclusives, LSE atomics, TLB invalidation by broadcast, and
- * per-CPU state that follows the CPU wherever it runs. Boot arguments: rounds=N (default 5000).
+ * per-CPU state that follows the CPU wherever it runs. Boot arguments: rounds=N (default 2000).
  */
 
 #include "runtime/guest.h"
@@ -60,7 +60,7 @@ static void count_lse(uint64_t arg)
 static void join(uint64_t arg)
 {
     (void)arg;
-    for (uint64_t i = 0; i < rounds / 10; i++) {
+    for (uint64_t i = 0; i < rounds / 40; i++) {
         meeting_join(&meeting, machine.nr_cpus);
     }
 }
@@ -117,7 +117,7 @@ void payload_main(void)
 {
     uint64_t cpus = machine.nr_cpus;
 
-    rounds = bootarg_number("rounds", 5000);
+    rounds = bootarg_number("rounds", 2000);
     cpu_run_all(count_locked, 0);
     tap_equal(locked_count, cpus * rounds, "%lu CPUs count under a lock", cpus);
     cpu_run_all(count_exclusive, 0);
@@ -129,8 +129,8 @@ void payload_main(void)
         tap_skip("no LSE", "and by LSE atomics");
     }
     cpu_run_all(join, 0);
-    tap_ok(true, "they meet %lu times", rounds / 10);
-    cpu_run_all(watch_window, 200);
+    tap_ok(true, "they meet %lu times", rounds / 40);
+    cpu_run_all(watch_window, 40);
     tap_equal(stale, 0, "a page that is mapped anew is seen anew by all");
     cpu_run_all(own_state, rounds / 10);
     tap_equal(wrong_state, 0, "each keeps its own registers, and its counter goes forward");
