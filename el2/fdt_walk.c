@@ -102,6 +102,9 @@ enum status fdt_walk_init(struct fdt_walk *walk, const void *fdt, size_t size)
     walk->tokens_size = ALIGN_DOWN(fdt_size_dt_struct(fdt), 4u);
     walk->strings = (const char *)fdt + fdt_off_dt_strings(fdt);
     walk->strings_size = fdt_size_dt_strings(fdt);
+    if (walk->strings_size > 0 && walk->strings[walk->strings_size - 1] != '\0') {
+        return STATUS_CORRUPT;
+    }
     walk->at = 0;
     walk->depth = 0;
     walk->at_node = false;

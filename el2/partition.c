@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Partitions from the device tree: the walk over /chosen and the list. fdt_walk has seen by now
- * that the tree is sound, and libfdt checks again what it returns.
+ * Partitions from the device tree: the walk over /chosen and the list. boot_fdt_parse has gone
+ * through the whole tree by now, which fdt_tree relies on.
  *
  * A partition is read into the list's next free slot, which counts only once nothing was wrong.
  */
@@ -9,7 +9,6 @@
 #include "bothy/bits.h"
 #include "bothy/string.h"
 #include "el2/partition_internal.h"
-#include <libfdt.h>
 
 void partition_fault(struct partition_parser *parser, const char *path, const char *property,
                      const char *what, ...)
@@ -33,32 +32,6 @@ void partition_fault(struct partition_parser *parser, const char *path, const ch
     }
 }
 
-struct fdt_value partition_property(const void *fdt, int offset, const char **ret_name)
-{
-    struct fdt_value value = {NULL, 0};
-    int size = 0;
-    const void *data = fdt_getprop_by_offset(fdt, offset, ret_name, &size);
-
-    if (data != NULL && size > 0) {
-        value.data = data;
-        value.size = (uint32_t)size;
-    }
-    return value;
-}
-
-static struct fdt_value get(const void *fdt, int node, const char *name)
-{
-    struct fdt_value value = {NULL, 0};
-    int size = 0;
-    const void *data = fdt_getprop(fdt, node, name, &size);
-
-    if (data != NULL && size > 0) {
-        value.data = data;
-        value.size = (uint32_t)size;
-    }
-    return value;
-}
-
 bool partition_list_has(struct fdt_value list, const char *string)
 {
     const char *given;
@@ -71,18 +44,18 @@ bool partition_list_has(struct fdt_value list, const char *string)
     return false;
 }
 
-bool partition_node_disabled(const void *fdt, int node)
+bool partition_node_disabled(const struct fdt_tree *tree, uint32_t node)
 {
-    struct fdt_value status = get(fdt, node, "status");
+    struct fdt_value status = fdt_tree_get(tree, node, "status");
 
     return status.size > 0 && !partition_list_has(status, "okay") &&
            !partition_list_has(status, "ok");
 }
 
-static void read_cells(struct partition_parser *parser, int node, const char *path,
+static void read_cells(struct partition_parser *parser, uint32_t node, const char *path,
                        const char *name, uint32_t *cells)
 {
-    struct fdt_value value = get(parser->source->machine->fdt, node, name);
+    struct fdt_value value = fdt_tree_get(&parser->tree, node, name);
 
     if (value.size == 0) {
         return;
@@ -95,7 +68,7 @@ static void read_cells(struct partition_parser *parser, int node, const char *pa
     *cells = fdt_value_cell(value, 0);
 }
 
-void partition_read_cells(struct partition_parser *parser, int node, const char *path)
+void partition_read_cells(struct partition_parser *parser, uint32_t node, const char *path)
 {
     read_cells(parser, node, path, "#address-cells", &parser->address_cells);
     read_cells(parser, node, path, "#size-cells", &parser->size_cells);
@@ -133,12 +106,11 @@ static void begin_partition(struct partition_parser *parser, const char *name)
     parser->affinity = (struct fdt_value){NULL, 0};
 }
 
-static void read_partition(struct partition_parser *parser, int node, const char *name)
+static void read_partition(struct partition_parser *parser, uint32_t node, const char *name)
 {
-    const void *fdt = parser->source->machine->fdt;
+    const struct fdt_tree *tree = &parser->tree;
     uint32_t address_cells = parser->address_cells;
     uint32_t size_cells = parser->size_cells;
-    int child;
 
     if (parser->list->count == PARTITION_MAX) {
         report_say(parser->source->report,
@@ -151,8 +123,9 @@ static void read_partition(struct partition_parser *parser, int node, const char
     begin_partition(parser, name);
     partition_read_cells(parser, node, parser->config->path);
     partition_read_domain(parser, node);
-    for (child = fdt_first_subnode(fdt, node); child >= 0; child = fdt_next_subnode(fdt, child)) {
-        if (!partition_node_disabled(fdt, child)) {
+    for (uint32_t child = fdt_tree_first_child(tree, node); child != 0;
+         child = fdt_tree_next_child(tree, child)) {
+        if (!partition_node_disabled(tree, child)) {
             partition_read_module(parser, child);
         }
     }
@@ -166,13 +139,12 @@ static void read_partition(struct partition_parser *parser, int node, const char
     parser->size_cells = size_cells;
 }
 
-static void visit_child(struct partition_parser *parser, int node)
+static void visit_child(struct partition_parser *parser, uint32_t node)
 {
-    const void *fdt = parser->source->machine->fdt;
-    const char *name = fdt_get_name(fdt, node, NULL);
-    struct fdt_value compatible = get(fdt, node, "compatible");
+    const char *name = fdt_tree_name(&parser->tree, node);
+    struct fdt_value compatible = fdt_tree_get(&parser->tree, node, "compatible");
 
-    if (name == NULL || partition_node_disabled(fdt, node)) {
+    if (partition_node_disabled(&parser->tree, node)) {
         return;
     }
     if (partition_list_has(compatible, "xen,domain")) {
@@ -196,18 +168,19 @@ enum status partition_parse(const struct partition_source *source,
         .address_cells = 2,
         .size_cells = 1,
     };
-    int node;
+    uint32_t chosen = (uint32_t)machine->chosen;
 
     ret_list->count = 0;
     ret_list->nr_bad = 0;
     if (machine->chosen < 0) {
         return STATUS_OK;
     }
+    fdt_tree_init(&parser.tree, machine->fdt);
     /* As Xen does, and unlike other nodes: who doesn't state his cells has those from above. */
     partition_read_cells(&parser, 0, "/");
-    partition_read_cells(&parser, machine->chosen, "/chosen");
-    for (node = fdt_first_subnode(machine->fdt, machine->chosen); node >= 0;
-         node = fdt_next_subnode(machine->fdt, node)) {
+    partition_read_cells(&parser, chosen, "/chosen");
+    for (uint32_t node = fdt_tree_first_child(&parser.tree, chosen); node != 0;
+         node = fdt_tree_next_child(&parser.tree, node)) {
         visit_child(&parser, node);
     }
     partition_fill_affinity(machine, ret_list);

@@ -4,7 +4,6 @@
 #include "bothy/string.h"
 #include "el2/partition_internal.h"
 #include "machine/layout.h"
-#include <libfdt.h>
 
 typedef void (*reader_t)(struct partition_parser *parser, const char *name,
                          struct fdt_value value);
@@ -270,19 +269,14 @@ static void spread_affinity(struct partition_parser *parser)
     }
 }
 
-void partition_read_domain(struct partition_parser *parser, int node)
+void partition_read_domain(struct partition_parser *parser, uint32_t node)
 {
-    const void *fdt = parser->source->machine->fdt;
-    int offset;
+    uint32_t at = fdt_tree_properties(&parser->tree, node);
+    struct fdt_value value;
+    const char *name;
 
-    for (offset = fdt_first_property_offset(fdt, node); offset >= 0;
-         offset = fdt_next_property_offset(fdt, offset)) {
-        const char *name = NULL;
-        struct fdt_value value = partition_property(fdt, offset, &name);
-
-        if (name != NULL) {
-            read_property(parser, name, value);
-        }
+    while (fdt_tree_next_property(&parser->tree, &at, &name, &value)) {
+        read_property(parser, name, value);
     }
     if (!parser->memory_given) {
         PARTITION_FAULT(parser, "memory", "is missing; it must give the partition's memory in "

@@ -7,12 +7,13 @@
 #ifndef EL2_PARTITION_INTERNAL_H
 #define EL2_PARTITION_INTERNAL_H
 
-#include "el2/fdt_walk.h"
+#include "el2/fdt_tree.h"
 #include "el2/partition.h"
 
 #define PARTITION_MODULE_PATH_MAX 160u
 
 struct partition_parser {
+    struct fdt_tree tree;
     const struct partition_source *source;
     struct partition_list *list;     /* the sound ones so far */
     struct partition_config *config; /* the one that is being read */
@@ -33,23 +34,20 @@ struct partition_parser {
 void partition_fault(struct partition_parser *parser, const char *path, const char *property,
                      const char *what, ...) __attribute__((format(printf, 4, 5)));
 
-/* A property of the tree as the parser's functions like it. */
-struct fdt_value partition_property(const void *fdt, int offset, const char **ret_name);
-
 /* Whether a list of strings has this one. */
 bool partition_list_has(struct fdt_value list, const char *string);
 
 /* A node with a status other than "okay" is as good as not there. */
-bool partition_node_disabled(const void *fdt, int node);
+bool partition_node_disabled(const struct fdt_tree *tree, uint32_t node);
 
 /* Read #address-cells and #size-cells of the node, keep those above it that it doesn't state. */
-void partition_read_cells(struct partition_parser *parser, int node, const char *path);
+void partition_read_cells(struct partition_parser *parser, uint32_t node, const char *path);
 
 /* Read everything that the node itself says. */
-void partition_read_domain(struct partition_parser *parser, int node);
+void partition_read_domain(struct partition_parser *parser, uint32_t node);
 
 /* Read one child. */
-void partition_read_module(struct partition_parser *parser, int node);
+void partition_read_module(struct partition_parser *parser, uint32_t node);
 
 /* All that can be wrong with a partition that reads well. */
 void partition_check(struct partition_parser *parser);

@@ -3,7 +3,6 @@
 #include "bothy/bits.h"
 #include "bothy/string.h"
 #include "el2/partition_internal.h"
-#include <libfdt.h>
 
 enum module_kind { MODULE_UNKNOWN, MODULE_ANY, MODULE_KERNEL, MODULE_RAMDISK, MODULE_REFUSED };
 
@@ -45,17 +44,16 @@ static void read_bootargs(struct partition_parser *parser, struct module *module
     }
 }
 
-static void read_properties(struct partition_parser *parser, int node, struct module *module)
+static void read_properties(struct partition_parser *parser, uint32_t node,
+                            struct module *module)
 {
     static const char *const meaningless[] = {"status", "phandle", "linux,phandle", "name"};
-    const void *fdt = parser->source->machine->fdt;
-    int offset;
+    uint32_t at = fdt_tree_properties(&parser->tree, node);
+    struct fdt_value value;
+    const char *name;
 
-    for (offset = fdt_first_property_offset(fdt, node); offset >= 0;
-         offset = fdt_next_property_offset(fdt, offset)) {
-        const char *name = NULL;
-        struct fdt_value value = partition_property(fdt, offset, &name);
-        bool known = name == NULL;
+    while (fdt_tree_next_property(&parser->tree, &at, &name, &value)) {
+        bool known = false;
 
         for (size_t i = 0; !known && i < ARRAY_SIZE(meaningless); i++) {
             known = strcmp(name, meaningless[i]) == 0;
@@ -129,15 +127,14 @@ static void take(struct partition_parser *parser, const struct module *module, c
     read_reg(parser, module, slot);
 }
 
-void partition_read_module(struct partition_parser *parser, int node)
+void partition_read_module(struct partition_parser *parser, uint32_t node)
 {
-    const void *fdt = parser->source->machine->fdt;
     struct partition_config *config = parser->config;
-    const char *name = fdt_get_name(fdt, node, NULL);
+    const char *name = fdt_tree_name(&parser->tree, node);
     struct module module = {.bootargs = NULL};
     enum module_kind kind;
 
-    format(module.path, sizeof(module.path), "%s/%s", config->path, name != NULL ? name : "?");
+    format(module.path, sizeof(module.path), "%s/%s", config->path, name);
     read_properties(parser, node, &module);
     kind = kind_of(module.compatible);
     if (kind == MODULE_ANY) { /* GRUB says no more: the first is the kernel */
