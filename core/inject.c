@@ -35,8 +35,8 @@ static uint64_t vector_offset(uint64_t pstate)
 static uint64_t handler_pstate(uint64_t pstate)
 {
     uint64_t sctlr = read_sctlr_el1();
-    uint64_t next = pstate & (SPSR_EL2_N | SPSR_EL2_Z | SPSR_EL2_C | SPSR_EL2_V | SPSR_EL2_DIT |
-                              SPSR_EL2_PAN);
+    uint64_t next =
+        pstate & (SPSR_EL2_N | SPSR_EL2_Z | SPSR_EL2_C | SPSR_EL2_V | SPSR_EL2_DIT | SPSR_EL2_PAN);
 
     next |= SPSR_EL2_D | SPSR_EL2_A | SPSR_EL2_I | SPSR_EL2_F;
     next |= FIELD_PREP(SPSR_EL2_M, SPSR_EL2_M_EL1H);

@@ -16,7 +16,7 @@
 
 /* Fast call, owner and the reserved bits: all but the width and the function number. */
 #define SERVICE(function) ((function) & ~(uint32_t)SMCCC_64BIT & 0xffff0000u)
-#define NUMBER(function) ((function) & 0xffffu)
+#define NUMBER(function) ((function)&0xffffu)
 #define SERVICE_ARCH 0x80000000u
 #define SERVICE_STANDARD 0x84000000u
 #define SERVICE_STANDARD_HYP 0x85000000u

@@ -62,8 +62,8 @@ enum trap_result trng_call(struct vcpu *vcpu, uint32_t function)
         smccc_return4(vcpu, TRNG_VERSION_1_0, 0, 0, 0);
         break;
     case TRNG_FEATURES:
-        smccc_return(vcpu, is_known((uint32_t)vcpu->regs.x[1]) ? SMCCC_SUCCESS
-                                                               : SMCCC_NOT_SUPPORTED);
+        smccc_return(vcpu,
+                     is_known((uint32_t)vcpu->regs.x[1]) ? SMCCC_SUCCESS : SMCCC_NOT_SUPPORTED);
         break;
     case TRNG_GET_UUID:
         smccc_return4(vcpu, trng_uuid[0], trng_uuid[1], trng_uuid[2], trng_uuid[3]);

@@ -116,11 +116,10 @@ static const struct sysreg_row rows[] = {
 
 static uint32_t sysreg_of(uint64_t esr)
 {
-    return SYSREG_ENC((uint32_t)FIELD_GET(ISS_SYS64_OP0, esr),
-                      (uint32_t)FIELD_GET(ISS_SYS64_OP1, esr),
-                      (uint32_t)FIELD_GET(ISS_SYS64_CRN, esr),
-                      (uint32_t)FIELD_GET(ISS_SYS64_CRM, esr),
-                      (uint32_t)FIELD_GET(ISS_SYS64_OP2, esr));
+    return SYSREG_ENC(
+        (uint32_t)FIELD_GET(ISS_SYS64_OP0, esr), (uint32_t)FIELD_GET(ISS_SYS64_OP1, esr),
+        (uint32_t)FIELD_GET(ISS_SYS64_CRN, esr), (uint32_t)FIELD_GET(ISS_SYS64_CRM, esr),
+        (uint32_t)FIELD_GET(ISS_SYS64_OP2, esr));
 }
 
 static const struct sysreg_row *find_row(uint32_t reg)

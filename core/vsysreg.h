@@ -44,7 +44,7 @@ struct trap_controls {
     uint64_t mpam2;   /* MPAM2_EL2, if has_mpam */
     uint64_t mpamhcr; /* MPAMHCR_EL2, if has_mpamhcr */
     bool has_hcrx;
-    bool has_fgt; /* HFGRTR, HFGWTR, HFGITR, HDFGRTR, HDFGWTR_EL2 (and HAFGRTR_EL2 if has_amu):
+    bool has_fgt;  /* HFGRTR, HFGWTR, HFGITR, HDFGRTR, HDFGWTR_EL2 (and HAFGRTR_EL2 if has_amu):
                      write 0. Their negative bits then trap; the rest is trapped elsewhere. */
     bool has_fgt2; /* HFGRTR2, HFGWTR2, HFGITR2, HDFGRTR2, HDFGWTR2_EL2: write 0 */
     bool has_amu;

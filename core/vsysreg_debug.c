@@ -19,10 +19,10 @@
 #define MDSCR_ACTIVE (MDSCR_EL1_SS | MDSCR_EL1_KDE | MDSCR_EL1_MDE)
 #define MDSCR_KEPT (MDSCR_ACTIVE | MDSCR_EL1_TDCC)
 /* The fields that all debug versions have. */
-#define BCR_KEPT \
+#define BCR_KEPT                                                                        \
     (DBGBCR_EL1_E | DBGBCR_EL1_PMC | DBGBCR_EL1_BAS | DBGBCR_EL1_HMC | DBGBCR_EL1_SSC | \
      DBGBCR_EL1_LBN | DBGBCR_EL1_BT)
-#define WCR_KEPT \
+#define WCR_KEPT                                                                        \
     (DBGWCR_EL1_E | DBGWCR_EL1_PAC | DBGWCR_EL1_LSC | DBGWCR_EL1_BAS | DBGWCR_EL1_HMC | \
      DBGWCR_EL1_SSC | DBGWCR_EL1_LBN | DBGWCR_EL1_WT | DBGWCR_EL1_MASK)
 #define CLAIM_ALL FIELD_MAX(DBGCLAIMCLR_EL1_CLAIM)
@@ -154,8 +154,7 @@ static enum trap_result access_point(struct vcpu *vcpu, uint32_t reg, bool write
 }
 
 /* MDSCR_EL1, OSLAR_EL1 and OSLSR_EL1: what decides whether debug is active. */
-static enum trap_result access_control(struct vcpu *vcpu, uint32_t reg, bool write,
-                                       uint64_t *value)
+static enum trap_result access_control(struct vcpu *vcpu, uint32_t reg, bool write, uint64_t *value)
 {
     struct vcpu_debug *debug = &vcpu->debug;
 

@@ -23,7 +23,10 @@ struct id_field {
     uint8_t limit;
 };
 
-#define ID(reg, field, rule, limit) {SYSREG_##reg, reg##_##field##_SHIFT, rule, limit}
+#define ID(reg, field, rule, limit)                      \
+    {                                                    \
+        SYSREG_##reg, reg##_##field##_SHIFT, rule, limit \
+    }
 
 #define ID_FIELD_MASK 0xfu
 
@@ -247,8 +250,8 @@ void id_profile_init(struct id_profile *ret_profile, unsigned ipa_bits)
     if (FIELD_GET(ID_AA64PFR0_EL1_EL0, id_profile_get(&profile, SYSREG_ID_AA64PFR0_EL1)) >= 2) {
         read_aarch32(&cpu);
         for (size_t i = 0; i < ARRAY_SIZE(aarch32); i++)
-            put(&profile, aarch32[i].reg, id_profile_get(&cpu, aarch32[i].reg) & UINT32_MAX &
-                                              ~aarch32[i].hidden);
+            put(&profile, aarch32[i].reg,
+                id_profile_get(&cpu, aarch32[i].reg) & UINT32_MAX & ~aarch32[i].hidden);
     }
     *ret_profile = profile;
 }
@@ -258,8 +261,9 @@ void id_profile_merge(struct id_profile *profile, const struct id_profile *other
     struct id_profile merged = {0};
 
     for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
-        add_field(&merged, &fields[i], lesser(get_field(profile, &fields[i]),
-                                              get_field(other, &fields[i]), fields[i].rule));
+        add_field(
+            &merged, &fields[i],
+            lesser(get_field(profile, &fields[i]), get_field(other, &fields[i]), fields[i].rule));
     /* Kinds of cores that differ here don't exist: take the fields that agree bit by bit. */
     for (size_t i = 0; i < ARRAY_SIZE(aarch32); i++)
         put(&merged, aarch32[i].reg,
