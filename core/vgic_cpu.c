@@ -236,29 +236,32 @@ static void consider_listed(const struct vcpu *vcpu, const struct cpu_interface 
     }
 }
 
-bool vgic_deliverable(struct vcpu *vcpu)
+bool vgic_signals(struct vcpu *vcpu)
 {
     struct candidate best = {.priority = PRIORITY_NONE};
     struct cpu_interface interface;
+    bool loaded = vgic_is_here(vcpu);
     struct vgic_irq *irq;
     uint32_t from = 0;
 
-    spin_lock(&vcpu->vm->vgic.lock);
-    if (vgic_is_elsewhere(vcpu)) {
-        best.signals = vgic_has_work(&vcpu->vgic);
-    } else {
-        bool loaded = vgic_is_here(vcpu);
-
-        get_interface(vcpu, loaded, &interface);
-        if (loaded) {
-            consider_listed(vcpu, &interface, &best);
-        }
-        while ((irq = vgic_ready_next(vcpu, &from)) != NULL) {
-            if (!irq->active) {
-                consider(&interface, irq->group, irq->priority, &best);
-            }
+    get_interface(vcpu, loaded, &interface);
+    if (loaded) {
+        consider_listed(vcpu, &interface, &best);
+    }
+    while ((irq = vgic_ready_next(vcpu, &from)) != NULL) {
+        if (!irq->active) {
+            consider(&interface, irq->group, irq->priority, &best);
         }
     }
-    spin_unlock(&vcpu->vm->vgic.lock);
     return best.signals;
+}
+
+bool vgic_deliverable(struct vcpu *vcpu)
+{
+    bool deliverable;
+
+    spin_lock(&vcpu->vm->vgic.lock);
+    deliverable = vgic_is_elsewhere(vcpu) ? vgic_has_work(&vcpu->vgic) : vgic_signals(vcpu);
+    spin_unlock(&vcpu->vm->vgic.lock);
+    return deliverable;
 }

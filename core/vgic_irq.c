@@ -50,6 +50,17 @@ void vgic_notify(struct vcpu *vcpu, bool refold)
     vcpu->vm->hooks->kick(vcpu);
 }
 
+/*
+ * An interrupt was withdrawn from a vCPU that waits. If it was the most urgent one and could not
+ * preempt, then the next may: the binary points of the two groups differ.
+ */
+static void withdrawn(struct vcpu *vcpu)
+{
+    if (cpu_this()->running != vcpu && !vgic_is_elsewhere(vcpu) && vgic_signals(vcpu)) {
+        vcpu->vm->hooks->kick(vcpu);
+    }
+}
+
 /* Find the SPI's target anew, now that it is neither listed nor active. */
 static void route(struct vgic_irq *irq, struct vm *vm)
 {
@@ -61,6 +72,7 @@ static void route(struct vgic_irq *irq, struct vm *vm)
     }
     if (irq->target != NULL) {
         vgic_ready_clear(irq->target, irq);
+        withdrawn(irq->target);
     }
     irq->target = target;
     if (target != NULL && !vgic_is_here(target) && vgic_irq_forwarded(&vm->vgic, irq)) {
@@ -105,6 +117,9 @@ void vgic_irq_update(struct vgic_irq *irq)
         return;
     }
     if (!vgic_irq_queue(irq)) {
+        if (vcpu != NULL) {
+            withdrawn(vcpu);
+        }
         return;
     }
     vcpu = irq->target;

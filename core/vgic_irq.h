@@ -107,6 +107,9 @@ void vgic_irq_unlink(struct vgic_irq *irq);
 /* Have the vCPU's CPU look: at `ready`, or (refold) at the list registers too. */
 void vgic_notify(struct vcpu *vcpu, bool refold);
 
+/* vgic_cpu.c: vgic_deliverable() of a vCPU that isn't loaded on another CPU. */
+bool vgic_signals(struct vcpu *vcpu);
+
 /* vgic_lr.c: for a vCPU that is loaded on this CPU. */
 
 /* Fold one list register to memory and empty it; its interrupt is queued, not put back. Returns

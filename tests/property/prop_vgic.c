@@ -366,6 +366,25 @@ static void guest_dir(struct world *w, int v)
     model_deactivate(&w->model, v, intid);
 }
 
+/* Looks at the registers right after an interrupt ended, when only a list register or EOIcount knows
+ * about it; perhaps from another vCPU. */
+static void guest_eoi_look(struct world *w, int v)
+{
+    struct model_vcpu *vcpu = &w->model.vcpus[v];
+    struct sim_cpu *other = &w->rig.cpus[pick(w, w->rig.nr_cpus)];
+    uint32_t intid;
+
+    if (vcpu->depth == 0) {
+        return;
+    }
+    intid = vcpu->stack[vcpu->depth - 1].intid;
+    guest_eoi(w, v);
+    if (other->cpu.loaded != NULL && other->cpu.running == other->cpu.loaded) {
+        sim_enter(other);
+    }
+    compare_word(w, (int)sim_here()->cpu.loaded->id, intid, v);
+}
+
 static void guest_step(struct world *w)
 {
     int v = enter_guest(w);
@@ -373,7 +392,7 @@ static void guest_step(struct world *w)
     if (v < 0) {
         return;
     }
-    switch (pick(w, 27)) {
+    switch (pick(w, 28)) {
     case 0:
         guest_enables(w);
         break;
@@ -391,6 +410,9 @@ static void guest_step(struct world *w)
         break;
     case 5:
         guest_config(w);
+        break;
+    case 27:
+        guest_eoi_look(w, v);
         break;
     case 26:
         guest_dir(w, v);

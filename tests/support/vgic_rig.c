@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "vgic_rig.h"
 
+#include "arch/fake.h"
 #include "arch/sysreg.h"
 #include "bothy/bits.h"
 #include "bothy/panic.h"
@@ -54,6 +55,9 @@ void rig_init(struct rig *rig, uint32_t nr_cpus, uint32_t nr_vcpus, uint32_t nr_
               uint32_t pre_bits)
 {
     memset(rig, 0, sizeof(*rig));
+    fake_reset();
+    fake_log_enable(false);
+    fake_sysreg_device(sim_read, sim_write);
     rig->nr_cpus = nr_cpus;
     for (uint32_t i = 0; i < nr_cpus; i++) {
         sim_init(&rig->cpus[i], i, nr_lrs, pre_bits);
