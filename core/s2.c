@@ -179,24 +179,20 @@ enum s2_attr s2_attr_decode(uint64_t value)
     return (enum s2_attr)attr;
 }
 
-bool s2_next_mapping(struct s2 *s2, ipa_t from, struct s2_mapping *ret_mapping)
+/* What the path's last entry maps from `at` on; false if it is invalid. */
+static bool path_mapping(const struct s2_path *path, uint64_t at, struct s2_mapping *ret_mapping)
 {
-    struct s2_path path;
-    uint64_t at = from.ipa;
+    uint64_t value = pte_read(path->entry[path->level]);
+    uint64_t offset = at - s2_path_base(path, at);
 
-    for (; at < s2_ipa_limit(s2); at = s2_path_end(&path, at)) {
-        s2_descend(s2, at, &path);
-        uint64_t value = pte_read(path.entry[path.level]);
-        if (s2_is_valid(value)) {
-            uint64_t offset = at - s2_path_base(&path, at);
-            ret_mapping->ipa = ipa(at);
-            ret_mapping->pa = pa((value & S2_PTE_OA) + offset);
-            ret_mapping->size = s2_level_size(path.level) - offset;
-            ret_mapping->attr = s2_attr_decode(value);
-            return true;
-        }
+    if (!s2_is_valid(value)) {
+        return false;
     }
-    return false;
+    ret_mapping->ipa = ipa(at);
+    ret_mapping->pa = pa((value & S2_PTE_OA) + offset);
+    ret_mapping->size = s2_level_size(path->level) - offset;
+    ret_mapping->attr = s2_attr_decode(value);
+    return true;
 }
 
 bool s2_lookup(struct s2 *s2, ipa_t ipa, struct s2_mapping *ret_mapping)
@@ -207,5 +203,18 @@ bool s2_lookup(struct s2 *s2, ipa_t ipa, struct s2_mapping *ret_mapping)
         return false;
     }
     s2_descend(s2, ipa.ipa, &path);
-    return s2_is_valid(pte_read(path.entry[path.level])) && s2_next_mapping(s2, ipa, ret_mapping);
+    return path_mapping(&path, ipa.ipa, ret_mapping);
+}
+
+bool s2_next_mapping(struct s2 *s2, ipa_t from, struct s2_mapping *ret_mapping)
+{
+    struct s2_path path;
+
+    for (uint64_t at = from.ipa; at < s2_ipa_limit(s2); at = s2_path_end(&path, at)) {
+        s2_descend(s2, at, &path);
+        if (path_mapping(&path, at, ret_mapping)) {
+            return true;
+        }
+    }
+    return false;
 }
