@@ -37,12 +37,13 @@ static void test_same(void **state)
 
 static void test_own(void **state)
 {
+    const char *volatile nothing = NULL; /* the compiler would know better */
     char text[64];
 
     (void)state;
     format(text, sizeof(text), "%p", (void *)(uintptr_t)0x40080000);
     assert_string_equal(text, "0x0000000040080000");
-    format(text, sizeof(text), "%s", (const char *)NULL);
+    format(text, sizeof(text), "%s", nothing);
     assert_string_equal(text, "(null)");
 }
 
