@@ -115,7 +115,7 @@ static void attack_uart(struct state *state)
     for (unsigned i = 0; i < CHUNK; i++) {
         touch(state, machine.uart + random_next(&state->seed) % 0x1000, random_size(state));
     }
-    write32(machine.uart + 0x38, 0); /* IMSC */
+    write32(machine.uart + 0x38, 0);     /* IMSC */
     write32(machine.uart + 0x30, 0x301); /* CR */
 }
 
@@ -136,8 +136,8 @@ static void attack_sysregs(struct state *state)
 {
     for (unsigned i = 0; i < CHUNK; i++) {
         uint64_t random = random_next(&state->seed);
-        uint32_t sysreg = (2u + (uint32_t)(random & 1)) << 19 |
-                          (uint32_t)(random >> 8 & 0x3fff) << 5;
+        uint32_t sysreg = (2u + (uint32_t)(random & 1)) << 19 | (uint32_t)(random >> 8 & 0x3fff)
+                                                                    << 5;
         uint64_t value;
 
         count(state, probe_mrs(sysreg, &value, NULL));
@@ -354,14 +354,22 @@ static const struct {
     const char *name;
     void (*fn)(struct state *state);
 } attacks[] = {
-    {"sweep", attack_sweep},           {"memory", attack_random_memory},
-    {"edges", attack_edges},           {"gic", attack_gic},
-    {"uart", attack_uart},             {"sysregs", attack_sysregs},
-    {"sys", attack_sys},               {"calls", attack_calls},
-    {"cpu_on", attack_cpu_on},         {"interrupts", attack_interrupts},
-    {"eoi", attack_eoi},               {"timers", attack_timers},
-    {"set_way", attack_set_way},       {"waits", attack_waits},
-    {"exceptions", attack_exceptions}, {"mmu", attack_mmu},
+    {"sweep", attack_sweep},
+    {"memory", attack_random_memory},
+    {"edges", attack_edges},
+    {"gic", attack_gic},
+    {"uart", attack_uart},
+    {"sysregs", attack_sysregs},
+    {"sys", attack_sys},
+    {"calls", attack_calls},
+    {"cpu_on", attack_cpu_on},
+    {"interrupts", attack_interrupts},
+    {"eoi", attack_eoi},
+    {"timers", attack_timers},
+    {"set_way", attack_set_way},
+    {"waits", attack_waits},
+    {"exceptions", attack_exceptions},
+    {"mmu", attack_mmu},
 };
 
 /* Takes whatever comes, and silences what doesn't end by itself. */

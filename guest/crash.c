@@ -113,9 +113,9 @@ static const struct {
     const char *name;
     void (*fn)(void);
 } kinds[] = {
-    {"vectors", do_vectors}, {"undef", do_undef},   {"jump", do_jump},
-    {"store", do_store},     {"stack", do_stack},   {"tables", do_tables},
-    {"cpuoff", do_cpuoff},   {"hang", do_hang},     {"spin", do_spin},
+    {"vectors", do_vectors}, {"undef", do_undef}, {"jump", do_jump},
+    {"store", do_store},     {"stack", do_stack}, {"tables", do_tables},
+    {"cpuoff", do_cpuoff},   {"hang", do_hang},   {"spin", do_spin},
 };
 
 void payload_main(void)

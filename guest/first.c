@@ -11,6 +11,6 @@ const char payload_name[] = "first";
 
 void payload_main(void)
 {
-    print("first cntvct %lu cntpct %lu frequency %lu\n", machine.first_cntvct,
-          machine.first_cntpct, timer_frequency());
+    print("first cntvct %lu cntpct %lu frequency %lu\n", machine.first_cntvct, machine.first_cntpct,
+          timer_frequency());
 }

@@ -73,8 +73,7 @@ static void step_hot(struct progress *own)
 static const struct {
     const char *name;
     void (*step)(struct progress *own);
-} kinds[] = {
-    {"yield", step_yield}, {"spin", step_spin}, {"sleep", step_sleep}, {"hot", step_hot}};
+} kinds[] = {{"yield", step_yield}, {"spin", step_spin}, {"sleep", step_sleep}, {"hot", step_hot}};
 
 static void report(const struct progress *own, uint64_t now)
 {

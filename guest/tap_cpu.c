@@ -156,8 +156,7 @@ static void test_set_way(void)
     for (unsigned i = 0; i < ARRAY_SIZE(operations); i++) {
         uint64_t x0 = 0;
 
-        tap_ok(probe_run(operations[i], &x0, 0, NULL), "DC %s doesn't trap to the guest",
-               names[i]);
+        tap_ok(probe_run(operations[i], &x0, 0, NULL), "DC %s doesn't trap to the guest", names[i]);
     }
 }
 
@@ -181,8 +180,8 @@ static void test_debug_registers(void)
     for (uint32_t n = 0; n < breakpoints; n++) {
         uint32_t bvr = SYSREG(2, 0, 0, n, 4);
 
-        tap_ok(probe_msr(bvr, UINT64_C(0x40001230) + 4 * n, NULL) &&
-                   probe_mrs(bvr, &value, NULL) && value == UINT64_C(0x40001230) + 4 * n,
+        tap_ok(probe_msr(bvr, UINT64_C(0x40001230) + 4 * n, NULL) && probe_mrs(bvr, &value, NULL) &&
+                   value == UINT64_C(0x40001230) + 4 * n,
                "DBGBVR%u_EL1 stores", n);
         probe_msr(bvr, 0, NULL);
     }

@@ -27,8 +27,7 @@ static void test_identity(void)
     tap_equal(FIELD(redist_typer, 23, 8), 0, "GICR_TYPER: processor number");
     tap_equal(read32(redist + GICR_TYPER), redist_typer & UINT32_MAX, "GICR_TYPER: lower word");
     tap_equal(read32(redist + GICR_TYPER + 4), redist_typer >> 32, "GICR_TYPER: upper word");
-    tap_note("GICD_IIDR 0x%x GICR_IIDR 0x%x", read32(gicd + GICD_IIDR),
-             read32(redist + GICR_IIDR));
+    tap_note("GICD_IIDR 0x%x GICR_IIDR 0x%x", read32(gicd + GICD_IIDR), read32(redist + GICR_IIDR));
 }
 
 static void test_redistributors(void)

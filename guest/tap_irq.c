@@ -342,8 +342,7 @@ static void test_level(void)
         write32(uart + PL011_IMSC, 0);
         return;
     }
-    tap_ok(gic_test_bit(GICD_ISPENDR, machine.uart_irq), "its SPI %u is pending",
-           machine.uart_irq);
+    tap_ok(gic_test_bit(GICD_ISPENDR, machine.uart_irq), "its SPI %u is pending", machine.uart_irq);
     take_all();
     tap_equal(log_count, 2, "a level stays pending until the device lets go");
     tap_ok(!gic_test_bit(GICD_ISPENDR, machine.uart_irq), "and no longer");

@@ -11,15 +11,15 @@ const char payload_name[] = "tap_mmio";
 #define HOLE UINT64_C(0x09800000)
 #define PL011_IBRD 0x24u
 #define PL011_PERIPHID0 0xfe0u /* read-only, aligned */
-#define PL011_CELLID3 0xffcu /* 0xb1: a byte with its sign bit set */
+#define PL011_CELLID3 0xffcu   /* 0xb1: a byte with its sign bit set */
 
 static uint64_t byte_at, word_at, double_at;
 
-#define LOAD(instruction, addr)                                                     \
-    ({                                                                              \
-        uint64_t value_ = UINT64_C(0x5555555555555555);                             \
-        __asm__ volatile(instruction : "+r"(value_) : "r"(addr) : "memory");        \
-        value_;                                                                     \
+#define LOAD(instruction, addr)                                              \
+    ({                                                                       \
+        uint64_t value_ = UINT64_C(0x5555555555555555);                      \
+        __asm__ volatile(instruction : "+r"(value_) : "r"(addr) : "memory"); \
+        value_;                                                              \
     })
 
 static void test_loads(void)
@@ -51,26 +51,27 @@ static void test_register_offset(void)
     tap_equal(value, 0xaaaaaaaa, "LDR with a register offset");
 }
 
-#define EACH_REGISTER(X)                                                                 \
-    X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) \
-    X(16) X(17) X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(30)
+#define EACH_REGISTER(X)                                                                         \
+    X(0)                                                                                         \
+    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14) X(15) X(16) X(17) \
+        X(18) X(19) X(20) X(21) X(22) X(23) X(24) X(25) X(26) X(27) X(28) X(30)
 
 /* Loads through register n (base and target at once), then stores from it through another. */
-#define TRY_REGISTER(n)                                                               \
-    {                                                                                 \
-        uint64_t got_;                                                                \
-        __asm__ volatile("mov x" #n ", %1\n"                                          \
-                         "ldr w" #n ", [x" #n "]\n"                                   \
-                         "mov %0, x" #n                                               \
-                         : "=r"(got_)                                                 \
-                         : "r"(word_at)                                               \
-                         : "x" #n, "memory");                                         \
-        good += got_ == 0xaaaaaaaa;                                                   \
-        __asm__ volatile("mov x" #n ", %1\n"                                          \
-                         "str w" #n ", [%0]"                                          \
-                         ::"r"(machine.uart + PL011_IBRD), "r"(UINT64_C(100) + n)     \
-                         : "x" #n, "memory");                                         \
-        good += read32(machine.uart + PL011_IBRD) == 100u + n;                        \
+#define TRY_REGISTER(n)                                                        \
+    {                                                                          \
+        uint64_t got_;                                                         \
+        __asm__ volatile("mov x" #n ", %1\n"                                   \
+                         "ldr w" #n ", [x" #n "]\n"                            \
+                         "mov %0, x" #n                                        \
+                         : "=r"(got_)                                          \
+                         : "r"(word_at)                                        \
+                         : "x" #n, "memory");                                  \
+        good += got_ == 0xaaaaaaaa;                                            \
+        __asm__ volatile("mov x" #n ", %1\n"                                   \
+                         "str w" #n ", [%0]" ::"r"(machine.uart + PL011_IBRD), \
+                         "r"(UINT64_C(100) + n)                                \
+                         : "x" #n, "memory");                                  \
+        good += read32(machine.uart + PL011_IBRD) == 100u + n;                 \
     }
 
 static void test_registers(void)
@@ -221,12 +222,10 @@ static void test_holes(void)
             fine = fine && !try_read(addr, size, &value, &fault) && !fault.serror &&
                    fault_class(&fault) == EC_DABT && fault_status(&fault) == FSC_EXTERNAL &&
                    fault.far == addr && FIELD(fault.esr, 6, 6) == 0;
-            fine = fine && !try_write(addr, size, 0, &fault) &&
-                   fault_class(&fault) == EC_DABT && fault.far == addr &&
-                   FIELD(fault.esr, 6, 6) == 1;
+            fine = fine && !try_write(addr, size, 0, &fault) && fault_class(&fault) == EC_DABT &&
+                   fault.far == addr && FIELD(fault.esr, 6, 6) == 1;
         }
-        tap_ok(fine, "0x%lx: loads and stores get an external abort (esr 0x%lx)", addr,
-               fault.esr);
+        tap_ok(fine, "0x%lx: loads and stores get an external abort (esr 0x%lx)", addr, fault.esr);
     }
 }
 

@@ -31,10 +31,17 @@ static void test_version(void)
 
 static void test_features(void)
 {
-    static const uint32_t supported[] = {
-        PSCI_VERSION,    PSCI_CPU_SUSPEND,  PSCI_32BIT(PSCI_CPU_SUSPEND), PSCI_CPU_OFF,
-        PSCI_CPU_ON,     PSCI_32BIT(PSCI_CPU_ON), PSCI_AFFINITY_INFO,
-        PSCI_32BIT(PSCI_AFFINITY_INFO), PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET, PSCI_FEATURES};
+    static const uint32_t supported[] = {PSCI_VERSION,
+                                         PSCI_CPU_SUSPEND,
+                                         PSCI_32BIT(PSCI_CPU_SUSPEND),
+                                         PSCI_CPU_OFF,
+                                         PSCI_CPU_ON,
+                                         PSCI_32BIT(PSCI_CPU_ON),
+                                         PSCI_AFFINITY_INFO,
+                                         PSCI_32BIT(PSCI_AFFINITY_INFO),
+                                         PSCI_SYSTEM_OFF,
+                                         PSCI_SYSTEM_RESET,
+                                         PSCI_FEATURES};
     static const uint32_t unknown[] = {0x8400001fu, 0xc400001eu, 0xc4000002u, 0xc4000008u,
                                        0x84000100u, 0xffffffffu, 0u};
 
@@ -80,8 +87,8 @@ static void test_errors(void)
     if (machine.nr_cpus > 1 && !machine_is_bare()) {
         tap_equal((uint64_t)smccc_call(PSCI_CPU_ON, machine.mpidr[1], 0x9800000, 0),
                   (uint64_t)PSCI_INVALID_ADDRESS, "CPU_ON at an address without memory");
-        tap_equal((uint64_t)smccc_call(PSCI_AFFINITY_INFO, machine.mpidr[1], 0, 0),
-                  PSCI_STATE_OFF, "the CPU stays off after that");
+        tap_equal((uint64_t)smccc_call(PSCI_AFFINITY_INFO, machine.mpidr[1], 0, 0), PSCI_STATE_OFF,
+                  "the CPU stays off after that");
     }
     tap_ok(smccc_call(PSCI_MIGRATE, 0, 0, 0) == PSCI_NOT_SUPPORTED, "MIGRATE isn't supported");
 }

@@ -74,9 +74,8 @@ static void test_unknown(bool smc)
 static void test_known_numbers_denied(void)
 {
     static const uint32_t numbers[] = {
-        0x80000004u, 0x8000ffffu, 0xc000ff00u, 0x84000200u, 0x8400ff01u, 0xc4000200u,
-        0x82000000u, 0xc2000000u, 0x83000001u, 0xc5000099u, 0x00000000u, 0x04000000u,
-        0xffffffffu, 0x7fffffffu};
+        0x80000004u, 0x8000ffffu, 0xc000ff00u, 0x84000200u, 0x8400ff01u, 0xc4000200u, 0x82000000u,
+        0xc2000000u, 0x83000001u, 0xc5000099u, 0x00000000u, 0x04000000u, 0xffffffffu, 0x7fffffffu};
     bool all = true;
 
     for (unsigned i = 0; i < ARRAY_SIZE(numbers); i++) {
@@ -95,9 +94,9 @@ static void test_upper_halves(void)
     } else {
         tap_equal(call2(junk | PSCI_VERSION, 0), version, "the upper half of x0 is ignored");
     }
-    tap_equal((uint64_t)smccc_call(PSCI_32BIT(PSCI_AFFINITY_INFO), junk | machine.mpidr[0], junk,
-                                   junk),
-              PSCI_STATE_ON, "the upper halves of a 32-bit call's arguments are ignored");
+    tap_equal(
+        (uint64_t)smccc_call(PSCI_32BIT(PSCI_AFFINITY_INFO), junk | machine.mpidr[0], junk, junk),
+        PSCI_STATE_ON, "the upper halves of a 32-bit call's arguments are ignored");
 }
 
 static void test_arch(void)

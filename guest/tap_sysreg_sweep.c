@@ -36,9 +36,9 @@ static uint32_t field_crn(uint32_t sysreg)
 static void note(const char *what, uint32_t sysreg, const struct fault *fault)
 {
     if (others++ < 20) {
-        tap_note("%s S%u_%u_C%u_C%lu_%lu: esr 0x%lx%s", what, field_op0(sysreg),
-                 field_op1(sysreg), field_crn(sysreg), FIELD(sysreg, 11, 8), FIELD(sysreg, 7, 5),
-                 fault->esr, fault->serror ? " (SError)" : "");
+        tap_note("%s S%u_%u_C%u_C%lu_%lu: esr 0x%lx%s", what, field_op0(sysreg), field_op1(sysreg),
+                 field_crn(sysreg), FIELD(sysreg, 11, 8), FIELD(sysreg, 7, 5), fault->esr,
+                 fault->serror ? " (SError)" : "");
     }
 }
 
@@ -47,8 +47,7 @@ static bool is_id_space(uint32_t sysreg)
 {
     uint32_t op1 = field_op1(sysreg);
 
-    return field_op0(sysreg) == 3 && (op1 == 0 || op1 == 1 || op1 == 3) &&
-           field_crn(sysreg) == 0;
+    return field_op0(sysreg) == 3 && (op1 == 0 || op1 == 1 || op1 == 3) && field_crn(sysreg) == 0;
 }
 
 /* Undefined, or trapped to EL1 by this CPU's own CPACR (SVE, SME). */

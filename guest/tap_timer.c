@@ -197,8 +197,7 @@ static void test_past(const struct timer *timer)
     irq_enable();
     timer_spin_us(2000);
     irq_disable();
-    tap_equal(*timer->fired, before + 1, "%s: a deadline that was moved doesn't fire",
-              timer->name);
+    tap_equal(*timer->fired, before + 1, "%s: a deadline that was moved doesn't fire", timer->name);
     timer->set(0, UINT64_MAX);
 }
 

@@ -8,11 +8,11 @@
 /* The argument may be a macro for a name that the assembler doesn't know (gic.h). */
 #define SYSREG_NAME(name) #name
 
-#define read_sysreg(name)                                                       \
-    ({                                                                          \
-        uint64_t value_;                                                        \
+#define read_sysreg(name)                                                        \
+    ({                                                                           \
+        uint64_t value_;                                                         \
         __asm__ volatile("mrs %0, " SYSREG_NAME(name) : "=r"(value_)::"memory"); \
-        value_;                                                                 \
+        value_;                                                                  \
     })
 
 #define write_sysreg(value, name) \

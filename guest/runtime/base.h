@@ -9,7 +9,7 @@
 
 #define BIT(n) (UINT64_C(1) << (n))
 #define BITS(hi, lo) (((~UINT64_C(0)) >> (63u - (hi))) & ((~UINT64_C(0)) << (lo)))
-#define FIELD(value, hi, lo) (((value) & BITS(hi, lo)) >> (lo))
+#define FIELD(value, hi, lo) (((value)&BITS(hi, lo)) >> (lo))
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 #define CPU_MAX 8u

@@ -50,8 +50,8 @@ void exception_entry(struct frame *frame, unsigned kind)
     if (what != KIND_SERROR && exception_hook != NULL && exception_hook(frame)) {
         return;
     }
-    payload_panic("unexpected exception kind %u esr 0x%lx far 0x%lx pc 0x%lx lr 0x%lx cpu %u",
-                  kind, frame->esr, frame->far, frame->elr, frame->x[30], cpu_id());
+    payload_panic("unexpected exception kind %u esr 0x%lx far 0x%lx pc 0x%lx lr 0x%lx cpu %u", kind,
+                  frame->esr, frame->far, frame->elr, frame->x[30], cpu_id());
 }
 
 bool expect_exception(void (*fn)(uint64_t arg), uint64_t arg, struct fault *ret_fault)

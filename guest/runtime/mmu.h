@@ -5,9 +5,9 @@
 
 #include "base.h"
 
-#define MMU_NORMAL 0u     /* write-back */
-#define MMU_NORMAL_NC 1u  /* non-cacheable */
-#define MMU_DEVICE 2u     /* nGnRE */
+#define MMU_NORMAL 0u    /* write-back */
+#define MMU_NORMAL_NC 1u /* non-cacheable */
+#define MMU_DEVICE 2u    /* nGnRE */
 #define MMU_DEVICE_NGNRNE 3u
 
 /* Builds the tables; then on, for each CPU. */

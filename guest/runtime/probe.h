@@ -5,8 +5,8 @@
 
 #include "exception.h"
 
-#define SYSREG(op0, op1, crn, crm, op2)                                              \
-    ((uint32_t)(op0) << 19 | (uint32_t)(op1) << 16 | (uint32_t)(crn) << 12 |         \
+#define SYSREG(op0, op1, crn, crm, op2)                                      \
+    ((uint32_t)(op0) << 19 | (uint32_t)(op1) << 16 | (uint32_t)(crn) << 12 | \
      (uint32_t)(crm) << 8 | (uint32_t)(op2) << 5)
 
 /* Runs one instruction with x0 = *x0, x1 = x1; *x0 is what x0 holds afterwards. The instruction
