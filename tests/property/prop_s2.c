@@ -58,7 +58,7 @@ static uint64_t env_or(const char *name, uint64_t value)
     return text != NULL ? strtoull(text, NULL, 0) : value;
 }
 
-/* --- what a descriptor means (Arm ARM D8.3, D8.4, D8.5) ---------------------------------------- */
+/* --- what a descriptor means (Arm ARM D8.3, D8.4, D8.5) --- */
 
 static unsigned attr_of(uint64_t bits)
 {
@@ -90,7 +90,7 @@ static unsigned attr_effective(unsigned attr)
     return shape->config.xnx || all ? attr : attr & ~(unsigned)S2_EXEC;
 }
 
-/* --- the comparison ----------------------------------------------------------------------------- */
+/* --- the comparison --- */
 
 struct comparison {
     uint64_t from, to; /* page indices to compare one by one */
@@ -159,7 +159,7 @@ static void check_lookup(uint64_t page)
     }
 }
 
-/* --- operations ---------------------------------------------------------------------------------- */
+/* --- operations --- */
 
 enum kind { MAP, UNMAP, PROTECT };
 

@@ -70,7 +70,7 @@ static unsigned target(uint64_t descriptor)
     return (unsigned)page;
 }
 
-/* --- memory -------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 static void *pages_alloc(void *ctx, unsigned pages)
 {
@@ -142,7 +142,7 @@ unsigned oracle_pages_used(void)
     return o.used;
 }
 
-/* --- what is removed, and how its invalidation goes on ---------------------------------------- */
+/* --- what is removed, and how its invalidation goes on --- */
 
 static void pending_add(uint64_t base, uint64_t size, const uint64_t *slot, unsigned page)
 {
@@ -222,7 +222,7 @@ static void on_store(uint64_t *slot, uint64_t new)
     }
 }
 
-/* --- the hostile TLB ------------------------------------------------------------------------- */
+/* --- the hostile TLB --- */
 
 bool oracle_translate(uint64_t ipa, struct oracle_leaf *ret_leaf)
 {
@@ -280,7 +280,7 @@ static void tlb_check(const struct cached *cached, uint64_t ipa)
     ORACLE_CHECK(now.size == cached->leaf.size, "%lx is cached with another size", ipa);
 }
 
-/* --- events ---------------------------------------------------------------------------------- */
+/* --- events --- */
 
 static bool overlaps(uint64_t base, uint64_t size, uint64_t from, uint64_t bytes)
 {
@@ -392,7 +392,7 @@ void oracle_catch_up(void)
     }
 }
 
-/* --- for the tests --------------------------------------------------------------------------- */
+/* --- for the tests --- */
 
 static void log_consume(void)
 {

@@ -23,7 +23,7 @@ static void start(const struct s2_config *config)
     oracle_watch(&s2, false);
 }
 
-/* --- shape and registers ---------------------------------------------------------------------- */
+/* --- shape and registers --- */
 
 static void test_config(void **state)
 {
@@ -137,7 +137,7 @@ static void test_init_errors(void **state)
     assert_int_equal(oracle_pages_used(), 0);
 }
 
-/* --- descriptors ------------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 /* The raw entry that translates an address. */
 static uint64_t raw(uint64_t at, unsigned *ret_level)
@@ -211,7 +211,7 @@ static void test_table_descriptor(void **state)
     s2_destroy(&s2);
 }
 
-/* --- refusals ---------------------------------------------------------------------------------- */
+/* --- refusals --- */
 
 static void test_exists(void **state)
 {
