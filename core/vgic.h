@@ -71,6 +71,7 @@ struct vgic_irq {
     bool soft_active;    /* active because of ISACTIVER: no priority drop of an EOI belongs to it */
     bool listed_pending; /* it went into the list register as pending */
     bool hw;             /* the physical interrupt is active on its behalf */
+    bool refire;         /* listed: its list register is right again if it is only made pending */
     bool reroute;        /* target is to be found anew once it is not active */
 };
 

@@ -227,7 +227,7 @@ static void consider_listed(const struct vcpu *vcpu, const struct cpu_interface 
                             struct candidate *best)
 {
     for (uint32_t used = vcpu->vgic.lr_used; used != 0; used &= used - 1U) {
-        uint64_t lr = read_ich_lr_el2(bits_first(used));
+        uint64_t lr = vgic_lr_read(bits_first(used));
 
         if (FIELD_GET(ICH_LR_EL2_STATE, lr) == ICH_LR_EL2_STATE_PENDING) {
             consider(interface, (uint32_t)FIELD_GET(ICH_LR_EL2_GROUP, lr),

@@ -112,6 +112,9 @@ bool vgic_signals(struct vcpu *vcpu);
 
 /* vgic_lr.c: for a vCPU that is loaded on this CPU. */
 
+/* ICH_LR<index>_EL2. */
+uint64_t vgic_lr_read(uint32_t index);
+
 /* Fold one list register to memory and empty it; its interrupt is queued, not put back. Returns
  * whether it is ready again. */
 bool vgic_lr_take(struct vcpu *vcpu, uint32_t lr);

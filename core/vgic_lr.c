@@ -31,6 +31,42 @@ static uint32_t lr_state(uint64_t lr)
     return (uint32_t)FIELD_GET(ICH_LR_EL2_STATE, lr);
 }
 
+/* Any list register: a jump table of sixteen instructions, once. */
+static __attribute__((noinline)) uint64_t lr_read_any(uint32_t index)
+{
+    return read_ich_lr_el2(index);
+}
+
+static __attribute__((noinline)) void lr_write_any(uint32_t index, uint64_t lr)
+{
+    write_ich_lr_el2(index, lr);
+}
+
+/* Few are in use most of the time. */
+static inline uint64_t lr_read(uint32_t index)
+{
+    if (likely(index == 0)) {
+        return read_ich_lr0_el2();
+    }
+    return index == 1U ? read_ich_lr1_el2() : lr_read_any(index);
+}
+
+static inline void lr_write(uint32_t index, uint64_t lr)
+{
+    if (likely(index == 0)) {
+        write_ich_lr0_el2(lr);
+    } else if (index == 1U) {
+        write_ich_lr1_el2(lr);
+    } else {
+        lr_write_any(index, lr);
+    }
+}
+
+uint64_t vgic_lr_read(uint32_t index)
+{
+    return lr_read(index);
+}
+
 /* The list register for an interrupt in its present state; notes in it what was listed. */
 static uint64_t build(const struct vgic *vgic, struct vgic_irq *irq)
 {
@@ -55,12 +91,13 @@ static uint64_t build(const struct vgic *vgic, struct vgic_irq *irq)
         lr |= ICH_LR_EL2_EOI;
     }
     irq->listed_pending = pending;
+    irq->refire = vgic_irq_enabled(vgic, irq) && !changes;
     return lr;
 }
 
 static void list(struct vcpu *vcpu, struct vgic_irq *irq, uint32_t index)
 {
-    write_ich_lr_el2(index, build(&vcpu->vm->vgic, irq));
+    lr_write(index, build(&vcpu->vm->vgic, irq));
     vcpu->vgic.listed[index] = irq;
     vcpu->vgic.lr_used |= 1U << index;
     irq->lr = (uint8_t)index;
@@ -71,7 +108,7 @@ static void list(struct vcpu *vcpu, struct vgic_irq *irq, uint32_t index)
 static bool fold(struct vcpu *vcpu, uint32_t index)
 {
     struct vgic_irq *irq = vcpu->vgic.listed[index];
-    uint64_t lr = read_ich_lr_el2(index);
+    uint64_t lr = lr_read(index);
     uint32_t state = lr_state(lr);
 
     vcpu->vgic.listed[index] = NULL;
@@ -100,7 +137,7 @@ bool vgic_lr_take(struct vcpu *vcpu, uint32_t lr)
 {
     bool ready = fold(vcpu, lr);
 
-    write_ich_lr_el2(lr, 0);
+    lr_write(lr, 0);
     return ready;
 }
 
@@ -138,40 +175,46 @@ void vgic_lr_insert(struct vcpu *vcpu, struct vgic_irq *irq)
 
 bool vgic_lr_latch(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-    const struct vgic *vgic = &vcpu->vm->vgic;
-    uint64_t lr = read_ich_lr_el2(irq->lr);
-    uint32_t state = lr_state(lr);
+    uint64_t lr = lr_read(irq->lr);
 
-    if (!irq->edge || vcpu->vgic.overflow || !vgic_irq_enabled(vgic, irq) || irq->reroute ||
-        irq->held != 0) {
+    if (!irq->refire || !irq->edge || vcpu->vgic.overflow) {
         return false;
     }
-    if ((state & STATE_PENDING) == 0) {
-        /* Acknowledged, and perhaps ended: a new one, in the same place. */
-        irq->active = (state & STATE_ACTIVE) != 0;
-        irq->soft_active = irq->soft_active && irq->active;
+    if ((lr & FIELD_PREP(ICH_LR_EL2_STATE, STATE_PENDING)) == 0) {
         irq->latch = true;
-        write_ich_lr_el2(irq->lr, build(vgic, irq));
+        irq->listed_pending = true;
+        irq->soft_active = irq->soft_active && lr_state(lr) != 0;
+        lr_write(irq->lr, lr | FIELD_PREP(ICH_LR_EL2_STATE, STATE_PENDING));
     }
+    return true;
+}
+
+/* The timer's interrupt has ended and comes again: its list register still has all but the state. */
+static bool fire_again(struct vcpu *vcpu, struct vgic_irq *irq)
+{
+    uint64_t lr;
+
+    if (unlikely(!vgic_irq_listed(irq) || !irq->refire || vcpu->vgic.overflow ||
+                 cpu_this()->running != vcpu)) {
+        return false;
+    }
+    lr = lr_read(irq->lr);
+    if (unlikely(lr_state(lr) != 0 || (lr & ICH_LR_EL2_HW) == 0)) {
+        return false;
+    }
+    irq->line = true;
+    irq->listed_pending = true;
+    irq->soft_active = false;
+    lr_write(irq->lr, lr | FIELD_PREP(ICH_LR_EL2_STATE, STATE_PENDING));
     return true;
 }
 
 void vgic_timer_fired(struct vcpu *cur)
 {
-    const struct vgic *vgic = &cur->vm->vgic;
     struct vgic_irq *irq = &cur->vgic.irqs[VGIC_HW_INTID];
 
     spin_lock(&cur->vm->vgic.lock);
-    if (likely(vgic_irq_listed(irq) && lr_state(read_ich_lr_el2(irq->lr)) == 0 &&
-               vgic_irq_enabled(vgic, irq) && !irq->latch && irq->held == 0 &&
-               !cur->vgic.overflow && cpu_this()->running == cur)) {
-        /* Once more, in the same list register. */
-        irq->active = false;
-        irq->soft_active = false;
-        irq->line = true;
-        irq->hw = true;
-        write_ich_lr_el2(irq->lr, build(vgic, irq));
-    } else {
+    if (unlikely(!fire_again(cur, irq))) {
         vgic_irq_recall(irq); /* may find it ended: before the new link is made */
         irq->line = true;
         irq->hw = true;
@@ -335,7 +378,7 @@ void vgic_lr_refill(struct vcpu *vcpu, uint32_t stale)
         list(vcpu, picks.pick[i].irq, i);
     }
     for (stale &= ~vcpu->vgic.lr_used; stale != 0; stale &= stale - 1U) {
-        write_ich_lr_el2(bits_first(stale), 0);
+        lr_write(bits_first(stale), 0);
     }
     vcpu->vgic.overflow = picks.left_deliverable || picks.left_disabled || picks.left_active;
     vcpu->vgic.refold = false;
