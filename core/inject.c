@@ -93,10 +93,17 @@ void inject_abort(struct vcpu *vcpu, uint64_t esr, uint64_t far)
 
 void inject_serror(struct vcpu *vcpu, uint64_t syndrome)
 {
-    if (FIELD_GET(ID_AA64PFR0_EL1_RAS, read_id_aa64pfr0_el1()) != 0)
-        write_vsesr_el2(syndrome & (VSESR_EL2_IDS | VSESR_EL2_ISS));
+    vcpu->vsesr = syndrome & (VSESR_EL2_IDS | VSESR_EL2_ISS);
     vcpu->hcr |= HCR_EL2_VSE;
+    inject_load_serror(vcpu);
     write_hcr_el2(vcpu->hcr);
+}
+
+void inject_load_serror(const struct vcpu *vcpu)
+{
+    if (unlikely(vcpu->hcr & HCR_EL2_VSE) &&
+        FIELD_GET(ID_AA64PFR0_EL1_RAS, read_id_aa64pfr0_el1()) != 0)
+        write_vsesr_el2(vcpu->vsesr);
 }
 
 void inject_fold_serror(struct vcpu *vcpu)

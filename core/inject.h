@@ -25,6 +25,9 @@ void inject_abort(struct vcpu *vcpu, uint64_t esr, uint64_t far);
  */
 void inject_serror(struct vcpu *vcpu, uint64_t syndrome);
 
+/* vcpu is being loaded: a pending virtual SError's syndrome goes with it. */
+void inject_load_serror(const struct vcpu *vcpu);
+
 /*
  * After an exit of a vCPU with HCR_EL2.VSE set: takes over from the CPU that the guest has taken
  * its SError, lest it be delivered twice. To be called before HCR_EL2 is written for another.

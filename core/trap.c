@@ -140,6 +140,14 @@ static const trap_handler_t handlers[64] = {
     [EC_DABT_LOWER] = trap_data_abort,
 };
 
+/* Go on behind an instruction that was carried out here, with the PSTATE that it leaves: a single
+ * step is done (Arm ARM D2.12), and it was no indirect branch. */
+static inline void skip_instruction(struct vcpu *vcpu, uint64_t esr)
+{
+    vcpu->regs.pc += esr & ESR_EL2_IL ? 4 : 2;
+    vcpu->regs.pstate &= ~(SPSR_EL2_SS | SPSR_EL2_BTYPE);
+}
+
 enum trap_result trap_handle(struct vcpu *vcpu, uint64_t esr)
 {
     trap_handler_t handler = handlers[FIELD_GET(ESR_EL2_EC, esr)];
@@ -152,11 +160,11 @@ enum trap_result trap_handle(struct vcpu *vcpu, uint64_t esr)
 
     switch (result) {
     case TRAP_NEXT:
-        vcpu->regs.pc += esr & ESR_EL2_IL ? 4 : 2;
+        skip_instruction(vcpu, esr);
         return TRAP_RESUME;
     case TRAP_WAIT:
     case TRAP_YIELD:
-        vcpu->regs.pc += esr & ESR_EL2_IL ? 4 : 2;
+        skip_instruction(vcpu, esr);
         return result;
     case TRAP_UNDEF:
         inject_undef(vcpu);

@@ -68,6 +68,7 @@ struct vcpu {
 
     uint64_t hcr;   /* HCR_EL2 while it runs */
     uint64_t vmpidr;
+    uint64_t vsesr; /* syndrome of the virtual SError that is pending if hcr has VSE */
     struct vcpu_sysregs sys;
     struct vcpu_debug debug;
     struct vcpu_vgic vgic;

@@ -65,7 +65,6 @@ struct vm {
     uint64_t cntvoff;
     uint64_t starts; /* 1 after the first start */
     ipa_t pv_time_base; /* first vCPU's stolen-time structure, 64 bytes each; 0 if not offered */
-    bool caches_tracked; /* set/way seen: TVM is set until the guest turns its caches on */
 };
 
 #endif

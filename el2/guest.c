@@ -45,7 +45,6 @@ void guest_start(struct guest *guest)
     console_guest_reset(guest->index);
 
     vm->crash.valid = false;
-    vm->caches_tracked = false;
     isb();
     vm->cntvoff = read_cntpct_el0();
     vm->starts++;

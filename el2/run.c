@@ -179,7 +179,8 @@ static struct vcpu *schedule(struct cpu *cpu, enum sched_leave how, uint64_t wak
         struct vcpu *before = cpu->running;
         struct vcpu *next = sched_switch(&hyp.sched, cpu, how, wake_at, now());
 
-        if (before && next != before) {
+        /* One that leaves is put away also if it comes back at once: it starts from reset. */
+        if (before && (next != before || how == SCHED_LEAVES)) {
             /* Its state is saved before anybody else may load it: see switch_in. */
             if (cpu->loaded == before)
                 switch_out(before);

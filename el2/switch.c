@@ -145,6 +145,7 @@ void switch_in(struct vcpu *vcpu)
     vcpu->regs.stack = cpu->stack_top;
 
     write_vttbr_el2(s2_enter(&vm->s2, vmid_get(&hyp.vmids, &vm->vmid, cpu->id)));
+    inject_load_serror(vcpu);
     write_hcr_el2(vcpu->hcr);
     write_vmpidr_el2(vcpu->vmpidr);
     isb(); /* the stage 2 of this guest before anything of its stage 1 */
