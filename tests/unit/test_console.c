@@ -267,7 +267,7 @@ static void test_one_call_moves_a_bounded_amount(void **state)
 {
     (void)state;
     let_out(0);
-    for (unsigned int i = 0; i < 60; i++) {
+    for (unsigned int i = 0; i < 40; i++) {
         send(0, "little more than thirty bytes a line\n");
     }
     port.endless = true;
