@@ -20,7 +20,7 @@ struct vcpu;
 struct cpu {
     uint64_t stack_top;     /* used by vectors.S: keep first */
     struct vcpu *loaded;    /* whose EL1 state, list registers and timer are in this CPU, or NULL */
-    struct vcpu *running;   /* whom the scheduler has put here (== loaded, except while switching) */
+    struct vcpu *running;   /* whom the scheduler has put here: loaded, or about to be */
     struct vcpu *fp_owner;  /* whose FP registers are in this CPU, or NULL */
     uint64_t mpidr;         /* affinity fields only */
     uint32_t id;            /* 0.. in boot order */

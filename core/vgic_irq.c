@@ -3,7 +3,7 @@
  * The state of each interrupt of a guest, and what a change of it sets in motion.
  *
  * Invariants, whenever the lock is free:
- * - an interrupt is in at most one list register: listed[irq->lr] == irq, in its target's vcpu_vgic;
+ * - an interrupt is in at most one list register: listed[irq->lr] == irq in its target's vcpu_vgic;
  * - one that isn't listed and that is forwarded or active has its bit in its target's `ready`, and
  *   no other bits are set there;
  * - if an interrupt in `ready` may be listed and its target is loaded, then either a list register

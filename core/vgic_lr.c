@@ -189,7 +189,7 @@ bool vgic_lr_latch(struct vcpu *vcpu, struct vgic_irq *irq)
     return true;
 }
 
-/* The timer's interrupt has ended and comes again: its list register still has all but the state. */
+/* The timer's interrupt has ended and comes again: its list register has all but the state. */
 static bool fire_again(struct vcpu *vcpu, struct vgic_irq *irq)
 {
     uint64_t lr;

@@ -13,7 +13,7 @@
 
 #define MIGRATE_NOT_NEEDED 2 /* MIGRATE_INFO_TYPE: no trusted OS */
 
-/* Caches and MMU off, little-endian. Where these bits aren't RES1 they mean the ARMv8.0 behaviour. */
+/* Caches and MMU off, little-endian. Where a bit isn't RES1 it means the ARMv8.0 behaviour. */
 #define SCTLR_RESET                                                                           \
     (SCTLR_EL1_LSMAOE | SCTLR_EL1_NTLSMD | SCTLR_EL1_SPAN | SCTLR_EL1_EIS | SCTLR_EL1_TSCXT | \
      SCTLR_EL1_EOS)

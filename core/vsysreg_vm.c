@@ -5,8 +5,8 @@
  * Set/way operations reach one CPU's caches only, which means nothing for a vCPU that moves. So
  * the first one cleans and invalidates all of the VM's memory, and from then on the vCPU's writes
  * of translation controls are trapped (HCR_EL2.TVM is the state): memory is flushed again whenever
- * the caches go on or off, and further set/way operations, of which a guest's loop has thousands, do
- * nothing. The trap goes away when the guest runs with its caches on. With FEAT_S2FWB the guest's
+ * the caches go on or off, and further set/way operations, of which a guest's loop has thousands,
+ * do nothing. The trap goes away when the guest runs with its caches on. With FEAT_S2FWB the guest's
  * accesses are cacheable whatever it does, and there is nothing to flush.
  */
 #include "core/vsysreg.h"

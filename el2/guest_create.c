@@ -20,9 +20,6 @@
 
 #define FDT_PAGES (IMAGE_FDT_SIZE / MEMORY_PAGE)
 
-/* Between the RTC and the virtio slots of QEMU's `virt`, where that machine has the same thing. */
-#define PV_TIME_IPA 0x090a0000ull
-
 static bool hook_entropy(struct vm *vm, uint64_t *ret_bits)
 {
     (void)vm;
@@ -95,8 +92,10 @@ static uint64_t ops_clock_ns(void *vm)
 static bool ops_console_tx(void *vm, uint8_t byte)
 {
     const struct guest *guest = vm;
+    bool taken = console_guest_tx(guest->index, byte);
 
-    return console_guest_tx(guest->index, byte);
+    run_wake_at(console_deadline()); /* a prompt has no line end: it is shown after a while */
+    return taken;
 }
 
 static const struct vm_ops device_ops = {
@@ -166,7 +165,7 @@ static enum status create_vcpus(struct memory *memory, struct guest *guest)
     struct vm *vm = &guest->vm;
 
     for (uint32_t i = 0; i < guest->config->nr_vcpus; i++) {
-        struct vcpu *vcpu = memory_alloc(memory, ALIGN_UP(sizeof(*vcpu), MEMORY_PAGE) / MEMORY_PAGE);
+        struct vcpu *vcpu = memory_alloc_object(memory, sizeof(*vcpu));
 
         if (!vcpu)
             return STATUS_NO_MEMORY;
@@ -176,7 +175,7 @@ static enum status create_vcpus(struct memory *memory, struct guest *guest)
         vcpu->vmpidr = MPIDR_EL1_RES1 | i;
         if (guest->config->nr_vcpus == 1)
             vcpu->vmpidr |= MPIDR_EL1_U;
-        vcpu->pv_time = ipa(PV_TIME_IPA + i * sizeof(struct pv_time_record));
+        vcpu->pv_time = ipa(LAYOUT_PV_TIME_BASE + i * sizeof(struct pv_time_record));
         vcpu->sched.affinity = guest->config->affinity_given ? guest->config->affinity[i] : 0;
         vcpu->sched.priority = guest->config->priority;
         vcpu->sched.wake_at = SCHED_NEVER;
@@ -194,7 +193,7 @@ static enum status map_pv_time(struct memory *memory, struct guest *guest)
     guest->pv_time = memory_alloc(memory, 1);
     if (!guest->pv_time)
         return STATUS_NO_MEMORY;
-    vm->pv_time_base = ipa(PV_TIME_IPA);
+    vm->pv_time_base = ipa(LAYOUT_PV_TIME_BASE);
     spin_lock(&vm->s2.lock);
     enum status status = s2_map(&vm->s2, vm->pv_time_base, memory_pa(memory, guest->pv_time),
                                 MEMORY_PAGE, S2_READ);
@@ -218,8 +217,7 @@ static void add_segments(struct guest *guest)
 enum status guest_create(struct memory *memory, struct partition_config *config, uint32_t index,
                          struct guest **ret_guest)
 {
-    struct guest *guest =
-        memory_alloc(memory, ALIGN_UP(sizeof(*guest), MEMORY_PAGE) / MEMORY_PAGE);
+    struct guest *guest = memory_alloc_object(memory, sizeof(*guest));
     struct s2_pages pages = memory_s2_pages(memory);
     enum status status;
 

@@ -56,7 +56,7 @@ static void start_console(const struct boot_machine *machine)
         console_init(NULL);
         return;
     }
-    hyp.uart.ops = &uart_pl011_ops;
+    hyp.uart.ops = uart_find(machine->uart.kind);
     hyp.uart.base = memory_map_device(&hyp.memory, machine->uart.registers.base,
                                       machine->uart.registers.size);
     hyp.uart.ops->init(&hyp.uart);
@@ -239,9 +239,11 @@ static void find_cpu_features(void)
 
 static void print_banner(void)
 {
-    console_printf("Bothy at EL2: %u CPU(s), %u-bit IPA, %u-bit VMID%s%s",
-                   hyp.machine.nr_cpus, hyp.s2_config.ipa_bits, hyp.s2_config.vmid16 ? 16u : 8u,
-                   hyp.s2_config.fwb ? ", FWB" : "", hyp.s2_config.range_tlbi ? ", range TLBI" : "");
+    const struct s2_config *s2 = &hyp.s2_config;
+
+    console_printf("Bothy at EL2: %u CPU(s), %u-bit IPA, %u-bit VMID%s%s", hyp.machine.nr_cpus,
+                   s2->ipa_bits, s2->vmid16 ? 16u : 8u, s2->fwb ? ", FWB" : "",
+                   s2->range_tlbi ? ", range TLBI" : "");
 }
 
 /* A CPU's number is its place in the device tree, which is what affinity masks count; before that
@@ -307,7 +309,8 @@ void el1_main(uint64_t fdt_pa, uint64_t image_pa)
             memory_map_device(&hyp.memory, hyp.machine.uart.registers.base, MEMORY_PAGE);
 
         uart_pl011_early_puts(uart, "[bothy] Entered at EL1: Bothy is a hypervisor and must be "
-                                    "started at EL2 (QEMU: -M virt,virtualization=on); stopped\r\n");
+                                    "started at EL2 (QEMU: -M virt,virtualization=on); "
+                                    "stopped\r\n");
     }
     for (;;)
         cpu_wfi();

@@ -59,6 +59,12 @@ void memory_add_pool(struct memory *memory, pa_t base, uint64_t size);
 void *memory_alloc(struct memory *memory, size_t pages);
 void memory_free(struct memory *memory, void *page);
 
+/* The same for something of size bytes. */
+static inline void *memory_alloc_object(struct memory *memory, size_t size)
+{
+    return memory_alloc(memory, (size + MEMORY_PAGE - 1) / MEMORY_PAGE);
+}
+
 pa_t memory_pa(const struct memory *memory, const void *at); /* of pool or image memory */
 void *memory_va(const struct memory *memory, pa_t at);       /* of pool memory */
 

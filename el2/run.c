@@ -41,8 +41,6 @@ static void program_timer(struct cpu *cpu)
 
     if (cpu->loaded)
         at = MIN(at, vtimer_deadline(cpu->loaded, true));
-    if (cpu->id == hyp.boot_cpu)
-        at = MIN(at, console_deadline());
     if (at == cpu->timer_at)
         return;
     cpu->timer_at = at;
@@ -65,8 +63,10 @@ void run_wake_at(uint64_t at)
 {
     struct cpu *cpu = cpu_this();
 
-    cpu->next_wake = MIN(cpu->next_wake, at);
-    program_timer(cpu);
+    if (at < cpu->next_wake) {
+        cpu->next_wake = at;
+        program_timer(cpu);
+    }
 }
 
 /* The timer of a vCPU that waits has come. */
@@ -89,8 +89,10 @@ static void timer_irq(struct cpu *cpu)
     cpu->next_wake = MIN(guest_poll_devices(time), cpu->next_wake);
     if (cpu->loaded)
         vtimer_resample(cpu->loaded);
-    if (cpu->id == hyp.boot_cpu)
+    if (time >= console_deadline()) {
         console_poll();
+        cpu->next_wake = MIN(cpu->next_wake, console_deadline());
+    }
     if (time >= cpu->slice_end)
         atomic_fetch_or32(&cpu->requests, CPU_REQ_RESCHED);
     program_timer(cpu);

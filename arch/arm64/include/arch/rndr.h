@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The CPU's random numbers (FEAT_RNG, Arm ARM D23.2.142). Only where ID_AA64ISAR0_EL1.RNDR says so. */
+/* Random numbers of the CPU (FEAT_RNG, Arm ARM D23.2.142), where ID_AA64ISAR0_EL1.RNDR says so. */
 #ifndef ARCH_RNDR_H
 #define ARCH_RNDR_H
 
