@@ -176,8 +176,9 @@ void vgic_put(struct vcpu *vcpu);
 
 /*
  * Whether a hardware-linked interrupt of the vCPU is on its way, so that the physical PPI 27 must
- * be active while the vCPU is loaded (and, for the next vCPU's sake, inactive otherwise). Ask
- * after vgic_put(), and before or after vgic_load().
+ * be active while the vCPU is loaded, and, for the next vCPU's sake, inactive otherwise. Ask after
+ * vgic_load() and set the physical active state to it before the guest is entered; clear it after
+ * vgic_put(). Should another vCPU end the interrupt in between, vgic_flush() deactivates it.
  */
 bool vgic_hw_active(const struct vcpu *vcpu);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vgic_model.h"
+#include "tests/support/vgic_model.h"
 
 #include <string.h>
 

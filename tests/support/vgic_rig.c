@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vgic_rig.h"
+#include "tests/support/vgic_rig.h"
 
 #include "arch/fake.h"
 #include "arch/sysreg.h"

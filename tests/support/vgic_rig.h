@@ -8,7 +8,7 @@
 
 #include "core/vcpu.h"
 #include "core/vm.h"
-#include "vgic_sim.h"
+#include "tests/support/vgic_sim.h"
 
 #define RIG_CPUS 4
 #define RIG_VCPUS 4

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "vgic_sim.h"
+#include "tests/support/vgic_sim.h"
 
 #include "arch/sysreg.h"
 #include "bothy/bits.h"
