@@ -26,12 +26,22 @@ void vgic_load(struct vcpu *vcpu)
     spin_unlock(&vcpu->vm->vgic.lock);
 }
 
+/* Another vCPU ended this one's linked interrupt. */
+static void drop_hw(struct vcpu *vcpu)
+{
+    if (vcpu->vgic.drop_hw) {
+        vcpu->vgic.drop_hw = false;
+        vtimer_deactivate(vcpu, VGIC_HW_INTID);
+    }
+}
+
 void vgic_put(struct vcpu *vcpu)
 {
     const struct vgic *vgic = &vcpu->vm->vgic;
     struct vcpu_vgic *state = &vcpu->vgic;
 
     spin_lock(&vcpu->vm->vgic.lock);
+    drop_hw(vcpu);
     vgic_lr_fold_all(vcpu);
     write_ich_hcr_el2(0);
     state->vmcr = read_ich_vmcr_el2();
@@ -41,7 +51,6 @@ void vgic_put(struct vcpu *vcpu)
     }
     state->cpu = NULL;
     state->overflow = false;
-    state->drop_hw = false;
     spin_unlock(&vcpu->vm->vgic.lock);
 }
 
@@ -56,10 +65,7 @@ void vgic_flush(struct vcpu *cur)
     uint32_t from = 0;
 
     spin_lock(&cur->vm->vgic.lock);
-    if (cur->vgic.drop_hw) {
-        cur->vgic.drop_hw = false;
-        vtimer_deactivate(cur, VGIC_HW_INTID);
-    }
+    drop_hw(cur);
     while (!cur->vgic.refold && (irq = vgic_ready_next(cur, &from)) != NULL) {
         vgic_lr_insert(cur, irq);
     }

@@ -3,8 +3,8 @@
  * The ID registers that guests read. One row a field: a field that has no row is 0, so that a
  * feature which is newer than this table stays hidden. Beside the features that nobody offers here
  * (SVE, SME, MTE, AMU, MPAM, RAS, PMU, SPE, TRBE, trace, LORegions, ...), hidden are those that
- * need a control register which EL2 keeps at 0 (HCRX_EL2) or state that is not switched (SCXTNUM, TCR2,
- * PIR, POR). vsysreg_traps.c has the traps that go with it.
+ * need a control register which EL2 keeps at 0 (HCRX_EL2) or state that is not switched (SCXTNUM,
+ * TCR2, PIR, POR). vsysreg_traps.c has the traps that go with it.
  */
 #include "core/vsysreg.h"
 

@@ -6,8 +6,8 @@
  * the first one cleans and invalidates all of the VM's memory, and from then on the vCPU's writes
  * of translation controls are trapped (HCR_EL2.TVM is the state): memory is flushed again whenever
  * the caches go on or off, and further set/way operations, of which a guest's loop has thousands,
- * do nothing. The trap goes away when the guest runs with its caches on. With FEAT_S2FWB the guest's
- * accesses are cacheable whatever it does, and there is nothing to flush.
+ * do nothing. The trap goes away when the guest runs with its caches on. With FEAT_S2FWB the
+ * guest's accesses are cacheable whatever it does, and there is nothing to flush.
  */
 #include "core/vsysreg.h"
 

@@ -4,7 +4,6 @@
  * this happens once, at boot; a restart makes nothing new.
  */
 #include "arch/mmio.h"
-#include "arch/rndr.h"
 #include "arch/sysreg.h"
 #include "bothy/bits.h"
 #include "bothy/string.h"
@@ -23,7 +22,7 @@
 static bool hook_entropy(struct vm *vm, uint64_t *ret_bits)
 {
     (void)vm;
-    return hyp.has_rndr && rndr_read(ret_bits);
+    return entropy_fill(&hyp.entropy, ret_bits, sizeof(*ret_bits));
 }
 
 void guest_device_deadline(struct guest *guest)
@@ -63,17 +62,6 @@ static const struct vm_hooks hooks = {
     .power = guest_power,
     .flush_memory = populate_flush,
     .entropy = hook_entropy,
-};
-
-static const struct vm_hooks hooks_no_entropy = {
-    .mmio = hook_mmio,
-    .ram_fault = populate_fault,
-    .kick = run_kick,
-    .sync_vcpu = run_sync_vcpu,
-    .timer_changed = run_timer_changed,
-    .vcpu_start = guest_vcpu_start,
-    .power = guest_power,
-    .flush_memory = populate_flush,
 };
 
 static void ops_irq_set(void *vm, uint32_t spi, bool level)
@@ -125,18 +113,12 @@ static enum status build_fdt(struct memory *memory, struct guest *guest,
 {
     const struct partition_config *config = guest->config;
     uint8_t entropy[FDT_GUEST_ENTROPY_SIZE];
-    bool random = hyp.has_rndr;
+    bool random = entropy_fill(&hyp.entropy, entropy, sizeof(entropy));
     size_t size;
     void *fdt = memory_alloc(memory, FDT_PAGES);
 
     if (!fdt)
         return STATUS_NO_MEMORY;
-    for (size_t i = 0; i < sizeof(entropy) && random; i += 8) {
-        uint64_t bits;
-
-        random = rndr_read(&bits);
-        memcpy(entropy + i, &bits, sizeof(bits));
-    }
     struct fdt_guest_config fdt_config = {
         .nr_cpus = config->nr_vcpus,
         .ram_size = config->memory,
@@ -231,7 +213,7 @@ enum status guest_create(struct memory *memory, struct partition_config *config,
     memcpy(vm->name, config->name, sizeof(vm->name));
     vm->id = index;
     vm->owner = guest;
-    vm->hooks = hyp.has_rndr ? &hooks : &hooks_no_entropy;
+    vm->hooks = &hooks;
     vm->smccc = &hyp.smccc;
     vm->ids = &hyp.ids;
     vm->traps = &hyp.traps;

@@ -13,6 +13,7 @@
 #include "core/vmid.h"
 #include "core/vsysreg.h"
 #include "el2/boot_fdt.h"
+#include "el2/entropy.h"
 #include "el2/firmware.h"
 #include "el2/gicv3.h"
 #include "el2/memory.h"
@@ -39,7 +40,7 @@ struct hyp {
 
     uint64_t frequency;  /* of the counter, Hz */
     uint64_t boot_count; /* CNTPCT when EL2 was entered */
-    bool has_rndr;
+    struct entropy entropy;
 
     struct cpu cpus[CPU_MAX];
     uint32_t nr_cpus;  /* numbers in use, whether they came up or not */

@@ -6,6 +6,7 @@
 #include "el2/main.h"
 
 #include "arch/barrier.h"
+#include "arch/rndr.h"
 #include "arch/sysreg.h"
 #include "bothy/atomic.h"
 #include "bothy/bits.h"
@@ -220,6 +221,22 @@ void hyp_power_off(void)
     firmware_system_off(&hyp.firmware);
 }
 
+/* Randomness for guests: the CPU's, if it has any, and the boot loader's. */
+static void seed_entropy(void)
+{
+    uint64_t bits[8];
+    size_t n = 0;
+
+    entropy_init(&hyp.entropy);
+    if (FIELD_GET(ID_AA64ISAR0_EL1_RNDR, read_id_aa64isar0_el1())) {
+        while (n < ARRAY_SIZE(bits) && rndr_read(&bits[n]))
+            n++;
+        entropy_add(&hyp.entropy, bits, n * sizeof(bits[0]));
+    }
+    if (hyp.machine.seed)
+        entropy_add(&hyp.entropy, hyp.machine.seed, hyp.machine.seed_size);
+}
+
 static void find_cpu_features(void)
 {
     if (s2_config_from_cpu(IPA_BITS, &hyp.s2_config) != STATUS_OK)
@@ -229,7 +246,7 @@ static void find_cpu_features(void)
         hyp.frequency = hyp.machine.timer.frequency;
     if (!hyp.frequency)
         give_up("Neither CNTFRQ_EL0 nor the device tree knows the timer's frequency");
-    hyp.has_rndr = FIELD_GET(ID_AA64ISAR0_EL1_RNDR, read_id_aa64isar0_el1()) != 0;
+    seed_entropy();
     vmid_allocator_init(&hyp.vmids, hyp.s2_config.vmid16 ? 16 : 8);
     id_profile_init(&hyp.ids, hyp.s2_config.ipa_bits);
     trap_controls_init(&hyp.traps, hyp.s2_config.fwb);
