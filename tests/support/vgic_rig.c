@@ -97,10 +97,8 @@ void rig_put(void)
     struct sim_cpu *sim = sim_here();
     struct vcpu *vcpu = sim->cpu.loaded;
 
-    bool dropped = vcpu->vgic.drop_hw;
-
     vgic_put(vcpu);
-    BUG_ON(sim->ppi27_active && !vgic_hw_active(vcpu) && !dropped);
+    BUG_ON(sim->ppi27_active != vgic_hw_active(vcpu));
     sim->ppi27_active = false;
     sim->cpu.loaded = NULL;
     sim->cpu.running = NULL;

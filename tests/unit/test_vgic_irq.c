@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How interrupts get to a guest and end: list registers, timer link, routing, EOI modes. */
+/* How interrupts get to a guest and end: list registers, routing, EOI modes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -465,90 +465,6 @@ static void disabled_group_does_not_block(void **state)
     assert_int_not_equal(sim_ack(0), SIM_SPURIOUS);
 }
 
-static void timer_is_linked(void **state)
-{
-    (void)state;
-    for (int i = 0; i < 3; i++) {
-        rig.timer_line[0] = true;
-        rig_settle(&rig);
-        assert_true(sim_here()->ppi27_active);
-        assert_int_equal(FIELD_GET(ICH_LR_EL2_PINTID, sim_here()->lr[0]), 27);
-        assert_int_equal(ack(), 27);
-        rig.timer_line[0] = false; /* the handler set a later time */
-        sim_eoi(1, 27);
-        assert_false(sim_here()->ppi27_active);
-        assert_int_equal(ack(), SIM_SPURIOUS);
-    }
-    assert_int_equal(rig_read32(&rig, SGI(0, 0x200)), 0);
-    rig.timer_line[0] = true;
-    assert_int_equal(rig_read32(&rig, SGI(0, 0x200)), BIT32(27));
-}
-
-static void timer_moves_with_its_vcpu(void **state)
-{
-    (void)state;
-    rig.timer_line[0] = true;
-    assert_int_equal(ack(), 27);
-    rig_put();
-    assert_true(vgic_hw_active(&rig.vcpus[0]));
-    assert_false(sim_here()->ppi27_active);
-    rig_load(&rig.vcpus[2]);
-    assert_int_equal(ack(), SIM_SPURIOUS);
-    on_cpu(1);
-    rig_put();
-    rig_load(&rig.vcpus[0]);
-    assert_true(sim_here()->ppi27_active);
-    rig.timer_line[0] = false;
-    sim_eoi(1, 27);
-    assert_false(sim_here()->ppi27_active);
-    assert_int_equal(ack(), SIM_SPURIOUS);
-    rig_put();
-    assert_false(vgic_hw_active(&rig.vcpus[0]));
-}
-
-static void timer_is_withdrawn(void **state)
-{
-    (void)state;
-    rig.timer_line[0] = true;
-    rig_settle(&rig);
-    assert_true(sim_irq_signalled(1));
-    rig.timer_line[0] = false;
-    vtimer_resample(&rig.vcpus[0]);
-    assert_false(sim_irq_signalled(1));
-    assert_false(sim_here()->ppi27_active);
-    /* Disabled in the guest: stays where it is, once, and goes with the line. */
-    rig_write32(&rig, SGI(0, 0x180), BIT32(27));
-    rig.timer_line[0] = true;
-    assert_int_equal(ack(), SIM_SPURIOUS);
-    assert_true(sim_here()->ppi27_active);
-    rig.timer_line[0] = false;
-    rig_write32(&rig, SGI(0, 0x100), BIT32(27));
-    assert_int_equal(ack(), SIM_SPURIOUS);
-    assert_false(sim_here()->ppi27_active);
-}
-
-static void timer_deactivated_by_register(void **state)
-{
-    (void)state;
-    rig.timer_line[0] = true;
-    assert_int_equal(ack(), 27);
-    rig.timer_line[0] = false;
-    rig_write32(&rig, SGI(0, 0x380), BIT32(27));
-    assert_false(sim_here()->ppi27_active);
-    sim_eoi(1, 27);
-    /* From another vCPU: its own CPU does it. */
-    rig.timer_line[0] = true;
-    assert_int_equal(ack(), 27);
-    rig.timer_line[0] = false;
-    on_cpu(1);
-    rig_write32(&rig, SGI(0, 0x380), BIT32(27));
-    on_cpu(0);
-    rig_settle(&rig);
-    assert_false(sim_here()->ppi27_active);
-    sim_eoi(1, 27);
-    assert_int_equal(ack(), SIM_SPURIOUS);
-}
-
 static void waiting_vcpu_is_kicked_on_its_own_cpu(void **state)
 {
     (void)state;
@@ -590,10 +506,6 @@ int main(void)
         cmocka_unit_test_setup(split_end, setup),
         cmocka_unit_test(dropped_do_not_block),
         cmocka_unit_test_setup(disabled_group_does_not_block, setup),
-        cmocka_unit_test_setup(timer_is_linked, setup),
-        cmocka_unit_test_setup(timer_moves_with_its_vcpu, setup),
-        cmocka_unit_test_setup(timer_is_withdrawn, setup),
-        cmocka_unit_test_setup(timer_deactivated_by_register, setup),
         cmocka_unit_test_setup(waiting_vcpu_is_kicked_on_its_own_cpu, setup),
     };
 
