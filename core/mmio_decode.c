@@ -10,31 +10,7 @@
 #include "core/hooks.h"
 #include "core/vcpu.h"
 
-#define PAGE_SIZE 4096u /* the unit of HPFAR_EL2, whatever the granule */
 #define SRT_ZERO 31u
-
-bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, ipa_t *ret_ipa)
-{
-    uint64_t fsc = FIELD_GET(ISS_DABT_DFSC, esr); /* IFSC is at the same place */
-    uint64_t page = FIELD_GET(HPFAR_EL2_FIPA, hpfar) * PAGE_SIZE;
-    bool walk = esr & ISS_DABT_S1PTW;
-
-    switch (FSC_KIND(fsc)) {
-    case FSC_ADDRESS_SIZE:
-    case FSC_TRANSLATION:
-    case FSC_ACCESS_FLAG:
-        break;
-    case FSC_PERMISSION:
-        if (!walk)
-            return false;
-        break;
-    default:
-        return false;
-    }
-    /* FAR is the address that was to be translated, not that of the descriptor. */
-    *ret_ipa = ipa(walk ? page : page | (far & (PAGE_SIZE - 1)));
-    return true;
-}
 
 /* Whether the access that trapped is big-endian. */
 static bool is_big_endian(const struct vcpu *vcpu)
@@ -49,7 +25,7 @@ static bool is_big_endian(const struct vcpu *vcpu)
 }
 
 /* The lowest `size` bytes of value, in the order in which the guest means them. */
-static uint64_t guest_order(const struct vcpu *vcpu, uint64_t value, unsigned size)
+static inline uint64_t guest_order(const struct vcpu *vcpu, uint64_t value, unsigned size)
 {
     unsigned unused = 64 - 8 * size;
 
@@ -58,11 +34,11 @@ static uint64_t guest_order(const struct vcpu *vcpu, uint64_t value, unsigned si
     return value << unused >> unused;
 }
 
-bool mmio_decode(const struct vcpu *vcpu, uint64_t esr, uint64_t far, uint64_t hpfar,
-                 struct mmio_access *ret_access)
+bool mmio_decode(const struct vcpu *vcpu, uint64_t esr, ipa_t ipa, struct mmio_access *ret_access)
 {
     const uint64_t refused = ISS_DABT_S1PTW | ISS_DABT_CM | ISS_DABT_FNV;
     struct mmio_access access = {
+        .ipa = ipa,
         .size = (uint8_t)(1u << FIELD_GET(ISS_DABT_SAS, esr)),
         .write = esr & ISS_DABT_WNR,
     };
@@ -71,9 +47,7 @@ bool mmio_decode(const struct vcpu *vcpu, uint64_t esr, uint64_t far, uint64_t h
     if (FIELD_GET(ESR_EL2_EC, esr) != EC_DABT_LOWER ||
         (esr & (refused | ISS_DABT_ISV)) != ISS_DABT_ISV)
         return false;
-    if (!fault_ipa(esr, far, hpfar, &access.ipa))
-        return false;
-    if ((access.ipa.ipa & (PAGE_SIZE - 1)) + access.size > PAGE_SIZE)
+    if ((ipa.ipa & (FAULT_PAGE_SIZE - 1)) + access.size > FAULT_PAGE_SIZE)
         return false;
     if (access.write && srt != SRT_ZERO)
         access.value = guest_order(vcpu, vcpu->regs.x[srt], access.size);

@@ -6,10 +6,15 @@
 #ifndef CORE_MMIO_DECODE_H
 #define CORE_MMIO_DECODE_H
 
+#include "arch/sysreg.h"
+#include "bothy/bits.h"
+#include "bothy/esr.h"
 #include "bothy/types.h"
 
 struct vcpu;
 struct mmio_access;
+
+#define FAULT_PAGE_SIZE 4096u /* the unit of HPFAR_EL2, whatever the granule */
 
 /*
  * The faulting intermediate physical address of a stage-2 fault. HPFAR_EL2 holds it for
@@ -17,16 +22,38 @@ struct mmio_access;
  * (then only the page is known). After a permission fault HPFAR_EL2 is UNKNOWN: false, and the
  * caller translates FAR_EL2 itself (AT S1E1R) or lets the guest try again.
  */
-bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, ipa_t *ret_ipa);
+static inline bool fault_ipa(uint64_t esr, uint64_t far, uint64_t hpfar, ipa_t *ret_ipa)
+{
+    uint64_t fsc = FIELD_GET(ISS_DABT_DFSC, esr); /* IFSC is at the same place */
+    uint64_t page = FIELD_GET(HPFAR_EL2_FIPA, hpfar) * FAULT_PAGE_SIZE;
+    bool walk = esr & ISS_DABT_S1PTW;
+
+    switch (FSC_KIND(fsc)) {
+    case FSC_ADDRESS_SIZE:
+    case FSC_TRANSLATION:
+    case FSC_ACCESS_FLAG:
+        break;
+    case FSC_PERMISSION:
+        if (!walk)
+            return false;
+        break;
+    default:
+        return false;
+    }
+    /* FAR is the address that was to be translated, not that of the descriptor. */
+    *ret_ipa = ipa(walk ? page : page | (far & (FAULT_PAGE_SIZE - 1)));
+    return true;
+}
 
 /*
- * Decodes a Data Abort from a lower EL (EC 0x24) into an access. False when the syndrome doesn't
- * describe it: no ISV (pair, write-back, SIMD, exclusive, DC), a cache operation, a stage-1 table
- * walk, no valid FAR or IPA, or bytes on both sides of a page boundary. The caller then injects an
- * abort. For a store, ret_access->value is the register's value in the guest's byte order, already
- * turned into a little-endian device's value. vcpu is loaded.
+ * Decodes a Data Abort from a lower EL (EC 0x24) at the address that fault_ipa() found into an
+ * access. False when the syndrome doesn't describe it: no ISV (pair, write-back, SIMD, exclusive,
+ * DC), a cache operation, a stage-1 table walk, no valid FAR, or bytes on both sides of a page
+ * boundary. The caller then injects an abort. For a store, ret_access->value is the register's
+ * value in the guest's byte order, already turned into a little-endian device's value. vcpu is
+ * loaded.
  */
-bool mmio_decode(const struct vcpu *vcpu, uint64_t esr, uint64_t far, uint64_t hpfar,
+bool mmio_decode(const struct vcpu *vcpu, uint64_t esr, ipa_t ipa,
                  struct mmio_access *ret_access);
 
 /*

@@ -83,34 +83,32 @@ static bool is_ram(const struct vm *vm, ipa_t ipa)
 static enum trap_result trap_data_abort(struct vcpu *vcpu, uint64_t esr)
 {
     struct vm *vm = vcpu->vm;
-    uint64_t far = read_far_el2();
-    uint64_t hpfar = read_hpfar_el2();
     struct mmio_access access;
     enum trap_result result;
     ipa_t ipa;
 
-    if (!fault_ipa(esr, far, hpfar, &ipa)) {
-        vcpu->exits[EXIT_OTHER]++;
-        return TRAP_ABORT;
-    }
+    if (unlikely(!fault_ipa(esr, read_far_el2(), read_hpfar_el2(), &ipa)))
+        goto abort;
     if (is_ram(vm, ipa)) {
         vcpu->exits[EXIT_DATA_ABORT_RAM]++;
         return vm->hooks->ram_fault(vcpu, ipa);
     }
-    if (!mmio_decode(vcpu, esr, far, hpfar, &access)) {
-        vcpu->exits[EXIT_OTHER]++;
-        return TRAP_ABORT;
-    }
-    if (vgic_claims(&vm->vgic, access.ipa.ipa)) {
+    if (unlikely(!mmio_decode(vcpu, esr, ipa, &access)))
+        goto abort;
+    result = vgic_mmio(vcpu, &access);
+    if (likely(result == TRAP_NEXT)) {
         vcpu->exits[EXIT_DATA_ABORT_GIC]++;
-        result = vgic_mmio(vcpu, &access);
-    } else {
+    } else { /* not the vGIC's */
         vcpu->exits[EXIT_DATA_ABORT_DEVICE]++;
         result = vm->hooks->mmio(vcpu, &access);
     }
     if (result == TRAP_NEXT)
         mmio_complete(vcpu, &access, esr);
     return result;
+
+abort:
+    vcpu->exits[EXIT_OTHER]++;
+    return TRAP_ABORT;
 }
 
 /*
@@ -158,10 +156,11 @@ enum trap_result trap_handle(struct vcpu *vcpu, uint64_t esr)
     else
         vcpu->exits[EXIT_OTHER]++;
 
-    switch (result) {
-    case TRAP_NEXT:
+    if (likely(result == TRAP_NEXT)) {
         skip_instruction(vcpu, esr);
         return TRAP_RESUME;
+    }
+    switch (result) {
     case TRAP_WAIT:
     case TRAP_YIELD:
         skip_instruction(vcpu, esr);

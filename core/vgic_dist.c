@@ -116,7 +116,7 @@ static uint32_t listing_elsewhere(const struct vm *vm)
 }
 
 /* A group's enable decides for every interrupt in it whether it is forwarded. */
-static void write_ctlr(struct vm *vm, uint32_t value)
+static __attribute__((noinline)) void write_ctlr(struct vm *vm, uint32_t value)
 {
     uint32_t wait = 0;
 
@@ -137,7 +137,8 @@ static void write_ctlr(struct vm *vm, uint32_t value)
     vgic_sync(vm, wait);
 }
 
-static void access_router(struct vcpu *cur, uint64_t offset, struct mmio_access *access)
+static __attribute__((noinline)) void access_router(struct vcpu *cur, uint64_t offset,
+                                                    struct mmio_access *access)
 {
     struct vm *vm = cur->vm;
     struct vgic_irq *irq = vgic_irq_find(vm, NULL, (uint32_t)(offset - GICD_IROUTER) / 8U);

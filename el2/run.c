@@ -250,7 +250,8 @@ static struct vcpu *wait(struct cpu *cpu, struct vcpu *vcpu)
     return resume(schedule(cpu, SCHED_WAITS, wake_at));
 }
 
-static struct vcpu *leave(struct vcpu *vcpu, enum trap_result result)
+/* Apart, so that run_exit_sync() needs but a small stack frame. */
+static __attribute__((noinline)) struct vcpu *leave(struct vcpu *vcpu, enum trap_result result)
 {
     struct cpu *cpu = cpu_this();
 

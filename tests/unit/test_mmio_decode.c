@@ -50,6 +50,15 @@ static const struct instruction instructions[] = {
     {"ldrsw x3, [x0]", BASE | SAS(2) | SSE | SRT(3) | SF, 4, false, 0xffffffff85868788},
 };
 
+/* Both steps of a data abort. */
+static bool decode(const struct vcpu *vcpu, uint64_t esr, uint64_t far, uint64_t hpfar,
+                   struct mmio_access *ret_access)
+{
+    ipa_t ipa;
+
+    return fault_ipa(esr, far, hpfar, &ipa) && mmio_decode(vcpu, esr, ipa, ret_access);
+}
+
 static void each_instruction(void **state)
 {
     struct vcpu *vcpu = guest_of(state)->vcpu[0];
@@ -59,7 +68,7 @@ static void each_instruction(void **state)
         struct mmio_access access;
 
         vcpu->regs.x[3] = X;
-        if (!mmio_decode(vcpu, in->esr, FAR, HPFAR, &access))
+        if (!decode(vcpu, in->esr, FAR, HPFAR, &access))
             fail_msg("%s", in->text);
         assert_int_equal(access.ipa.ipa, IPA);
         assert_int_equal(access.size, in->size);
@@ -83,7 +92,7 @@ static void positive_values_are_not_sign_extended(void **state)
     struct vcpu *vcpu = guest_of(state)->vcpu[0];
     struct mmio_access access;
 
-    assert_true(mmio_decode(vcpu, BASE | SAS(0) | SSE | SRT(3) | SF, FAR, HPFAR, &access));
+    assert_true(decode(vcpu, BASE | SAS(0) | SSE | SRT(3) | SF, FAR, HPFAR, &access));
     access.value = 0x7f;
     mmio_complete(vcpu, &access, BASE | SAS(0) | SSE | SRT(3) | SF);
     assert_int_equal(vcpu->regs.x[3], 0x7f);
@@ -98,9 +107,9 @@ static void register_31_is_zero(void **state)
     memset(vcpu->regs.x, 0x77, sizeof(vcpu->regs.x));
     vcpu->regs.pc = UINT64_MAX; /* what follows x30 in the frame */
     before = vcpu->regs;
-    assert_true(mmio_decode(vcpu, BASE | SAS(3) | SRT(31) | SF | WNR, FAR, HPFAR, &access));
+    assert_true(decode(vcpu, BASE | SAS(3) | SRT(31) | SF | WNR, FAR, HPFAR, &access));
     assert_int_equal(access.value, 0);
-    assert_true(mmio_decode(vcpu, BASE | SAS(3) | SRT(31) | SF, FAR, HPFAR, &access));
+    assert_true(decode(vcpu, BASE | SAS(3) | SRT(31) | SF, FAR, HPFAR, &access));
     access.value = X;
     mmio_complete(vcpu, &access, BASE | SAS(3) | SRT(31) | SF);
     assert_memory_equal(&vcpu->regs, &before, sizeof(before));
@@ -115,7 +124,7 @@ static void every_register(void **state)
 
         memset(&vcpu->regs.x, 0, sizeof(vcpu->regs.x));
         vcpu->regs.x[n] = n + 1;
-        assert_true(mmio_decode(vcpu, BASE | SAS(3) | SRT(n) | SF | WNR, FAR, HPFAR, &access));
+        assert_true(decode(vcpu, BASE | SAS(3) | SRT(n) | SF | WNR, FAR, HPFAR, &access));
         assert_int_equal(access.value, n + 1);
     }
 }
@@ -140,7 +149,7 @@ static void refused(void **state)
     for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
         struct mmio_access access = {.size = 99};
 
-        assert_false(mmio_decode(vcpu, wrong[i], FAR, HPFAR, &access));
+        assert_false(decode(vcpu, wrong[i], FAR, HPFAR, &access));
         assert_int_equal(access.size, 99);
     }
 }
@@ -154,7 +163,7 @@ static void page_boundaries(void **state)
         for (uint64_t offset = 0xff0; offset < 0x1000; offset++) {
             bool fits = offset + (1u << sas) <= 0x1000;
 
-            assert_int_equal(mmio_decode(vcpu, BASE | SAS(sas) | SRT(1), offset, HPFAR, &access),
+            assert_int_equal(decode(vcpu, BASE | SAS(sas) | SRT(1), offset, HPFAR, &access),
                              fits);
         }
     }
@@ -201,9 +210,9 @@ static void big_endian_guests(void **state)
 
         vcpu->regs.pstate = modes[i].pstate;
         set_reg(SYSREG_SCTLR_EL1, modes[i].sctlr);
-        assert_true(mmio_decode(vcpu, BASE | SAS(2) | SRT(3) | WNR, FAR, HPFAR, &access));
+        assert_true(decode(vcpu, BASE | SAS(2) | SRT(3) | WNR, FAR, HPFAR, &access));
         assert_int_equal(access.value, big ? 0x88878685 : 0x85868788);
-        assert_true(mmio_decode(vcpu, BASE | SAS(1) | SSE | SRT(4) | SF, FAR, HPFAR, &access));
+        assert_true(decode(vcpu, BASE | SAS(1) | SSE | SRT(4) | SF, FAR, HPFAR, &access));
         access.value = 0x80ff;
         mmio_complete(vcpu, &access, BASE | SAS(1) | SSE | SRT(4) | SF);
         assert_int_equal(vcpu->regs.x[4],
