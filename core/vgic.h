@@ -21,7 +21,7 @@
  *   vgic_fold()              for CPU_REQ_FOLD
  *   vgic_maintenance()       for the maintenance interrupt (PPI 25), before it is deactivated
  *   vgic_timer_fired()       for PPI 27, its priority dropped, not deactivated
- *   vgic_mmio()              for an access that vgic_claims()
+ *   vgic_mmio()              for an access that may be the vGIC's
  *   vgic_write_sgi*() and vgic_write_dir()   for the trapped writes of ICC_SGI1R_EL1,
  *                            ICC_ASGI1R_EL1, ICC_SGI0R_EL1 and ICC_DIR_EL1
  * All of these run with interrupts masked.
@@ -125,21 +125,10 @@ void vgic_reset(struct vm *vm);
 /* The CPU interface as after power-on (the redistributor keeps its state). Not while loaded. */
 void vgic_vcpu_reset(struct vcpu *vcpu);
 
-/* Whether the address is one of the vGIC's. */
-static inline bool vgic_claims(const struct vgic *vgic, uint64_t ipa)
-{
-    for (uint32_t i = 0; i < vgic->nr_regions; i++) {
-        if (ipa - vgic->regions[i].base < vgic->regions[i].size) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /*
  * A guest's access to the distributor or a redistributor by `cur`, loaded on this CPU. An access
  * that the register does not allow (size, alignment, reserved) reads as zero and is ignored when
- * it writes. TRAP_NEXT; TRAP_ABORT if the address isn't one that vgic_claims(). May call
+ * it writes. TRAP_NEXT; TRAP_ABORT if nothing of the vGIC is there. May call
  * hooks->sync_vcpu(): call it with no lock held.
  */
 enum trap_result vgic_mmio(struct vcpu *cur, struct mmio_access *access);
