@@ -33,11 +33,11 @@ static void timer_step(struct world *w)
     model_line(&w->model, (int)v, 27, level);
     if (at == NULL) {
         sim_enter(&w->rig.cpus[world_pick(w, w->rig.nr_cpus)]);
-        vtimer_resample(&w->rig.vcpus[v]);
+        rig_resample(&w->rig.vcpus[v]);
     } else {
         sim_enter(&w->rig.cpus[at->id]);
         if (fell) {
-            vtimer_resample(&w->rig.vcpus[v]);
+            rig_resample(&w->rig.vcpus[v]);
         } else if (level && at->running != at->loaded) {
             rig_take_timer(&w->rig); /* while it waits */
         }
@@ -60,6 +60,7 @@ static void device_step(struct world *w)
         break;
     case 1:
         w->rig.ptimer_line[v] = level;
+        w->rig.vcpus[v].timer.cntp_cval = level ? 0 : UINT64_MAX;
         vgic_set_ppi_level(&w->rig.vcpus[v], 30, level);
         model_line(&w->model, (int)v, 30, level);
         break;

@@ -8,6 +8,8 @@
 #include "bothy/string.h"
 #include "core/vtimer.h"
 
+#define NOW 1000U /* CNTPCT */
+
 static struct rig *rig_of(struct vcpu *vcpu)
 {
     return CONTAINER_OF(vcpu->vm, struct rig, vm);
@@ -35,20 +37,42 @@ static void rig_sync(struct vcpu *vcpu)
     sim_enter(before);
 }
 
-/* In place of vtimer.c: the timers' lines are the rig's. */
-void vtimer_resample(struct vcpu *vcpu)
+/* Registers beside the CPU interface's: vtimer.c looks at the timer and deactivates its PPI. */
+static bool rig_read_register(uint32_t reg, uint64_t *ret_value)
 {
-    struct rig *rig = rig_of(vcpu);
+    struct vcpu *vcpu = sim_here()->cpu.loaded;
 
-    vgic_set_ppi_level(vcpu, VTIMER_PPI_VIRT, rig->timer_line[vcpu->id]);
-    vgic_set_ppi_level(vcpu, VTIMER_PPI_PHYS, rig->ptimer_line[vcpu->id]);
+    if (reg == SYSREG_CNTV_CTL_EL0) {
+        *ret_value =
+            CNTV_CTL_EL0_ENABLE | (rig_of(vcpu)->timer_line[vcpu->id] ? CNTV_CTL_EL0_ISTATUS : 0);
+        return true;
+    }
+    if (reg == SYSREG_CNTPCT_EL0) {
+        *ret_value = NOW;
+        return true;
+    }
+    return sim_read(reg, ret_value);
 }
 
-void vtimer_deactivate(struct vcpu *vcpu, uint32_t intid)
+static bool rig_write_register(uint32_t reg, uint64_t value)
 {
-    BUG_ON(intid != VTIMER_PPI_VIRT || vcpu->vgic.cpu != &sim_here()->cpu);
-    BUG_ON(!sim_here()->ppi27_active);
-    sim_here()->ppi27_active = false;
+    if (reg == SYSREG_ICC_DIR_EL1) {
+        BUG_ON(value != VTIMER_PPI_VIRT || !sim_here()->ppi27_active);
+        sim_here()->ppi27_active = false;
+        return true;
+    }
+    return sim_write(reg, value);
+}
+
+void rig_resample(struct vcpu *vcpu)
+{
+    const struct rig *rig = rig_of(vcpu);
+
+    vcpu->timer.cntv_ctl = CNTV_CTL_EL0_ENABLE;
+    vcpu->timer.cntv_cval = rig->timer_line[vcpu->id] ? 0 : UINT64_MAX;
+    vcpu->timer.cntp_ctl = CNTP_CTL_EL0_ENABLE;
+    vcpu->timer.cntp_cval = rig->ptimer_line[vcpu->id] ? 0 : UINT64_MAX;
+    vtimer_resample(vcpu);
 }
 
 void rig_init(struct rig *rig, uint32_t nr_cpus, uint32_t nr_vcpus, uint32_t nr_lrs,
@@ -57,7 +81,7 @@ void rig_init(struct rig *rig, uint32_t nr_cpus, uint32_t nr_vcpus, uint32_t nr_
     memset(rig, 0, sizeof(*rig));
     fake_reset();
     fake_log_enable(false);
-    fake_sysreg_device(sim_read, sim_write);
+    fake_sysreg_device(rig_read_register, rig_write_register);
     rig->nr_cpus = nr_cpus;
     for (uint32_t i = 0; i < nr_cpus; i++) {
         sim_init(&rig->cpus[i], i, nr_lrs, pre_bits);
@@ -72,6 +96,8 @@ void rig_init(struct rig *rig, uint32_t nr_cpus, uint32_t nr_vcpus, uint32_t nr_
         rig->vcpus[i].vm = &rig->vm;
         rig->vcpus[i].id = i;
         rig->vcpus[i].mpidr = i;
+        rig->vcpus[i].timer.cntp_ctl = CNTP_CTL_EL0_ENABLE;
+        rig->vcpus[i].timer.cntp_cval = UINT64_MAX;
     }
     vgic_init(&rig->vm, RIG_DIST, RIG_REDIST);
 }
@@ -87,9 +113,9 @@ void rig_load(struct vcpu *vcpu)
 
     BUG_ON(sim->cpu.loaded != NULL);
     sim->ppi27_active = vgic_hw_active(vcpu);
-    vgic_load(vcpu);
     sim->cpu.loaded = vcpu;
     sim->cpu.running = vcpu;
+    vgic_load(vcpu);
 }
 
 void rig_put(void)
@@ -102,7 +128,7 @@ void rig_put(void)
     sim->ppi27_active = false;
     sim->cpu.loaded = NULL;
     sim->cpu.running = NULL;
-    vtimer_resample(vcpu); /* from now on only software looks at the timer */
+    rig_resample(vcpu); /* from now on only software looks at the timer */
 }
 
 static bool timer_asserted(const struct rig *rig)

@@ -38,6 +38,9 @@ void rig_load(struct vcpu *vcpu);
 void rig_put(void);
 struct vcpu *rig_loaded(const struct sim_cpu *sim);
 
+/* vtimer_resample(), with the timers' registers set so that the lines are the rig's. */
+void rig_resample(struct vcpu *vcpu);
+
 /* Take the physical timer interrupt on this CPU if it is asserted. */
 void rig_take_timer(struct rig *rig);
 

@@ -92,7 +92,7 @@ static void timer_is_withdrawn(void **state)
     rig_settle(&rig);
     assert_true(sim_irq_signalled(1));
     rig.timer_line[0] = false;
-    vtimer_resample(&rig.vcpus[0]);
+    rig_resample(&rig.vcpus[0]);
     assert_false(sim_irq_signalled(1));
     assert_false(sim_here()->ppi27_active);
     /* Disabled in the guest: stays where it is, once, and goes with the line. */
