@@ -25,21 +25,24 @@ static int setup(void **state)
     return 0;
 }
 
-static void claims_its_windows_only(void **state)
+static bool answers(uint64_t address)
 {
-    struct mmio_access access = {.ipa = ipa(RIG_REDIST + 3 * 0x20000), .size = 4};
-    const struct vgic *vgic = &rig.vm.vgic;
+    struct mmio_access access = {.ipa = ipa(address), .size = 4};
 
+    return vgic_mmio(&rig.vcpus[0], &access) == TRAP_NEXT;
+}
+
+static void answers_in_its_windows_only(void **state)
+{
     (void)state;
-    assert_true(vgic_claims(vgic, RIG_DIST));
-    assert_true(vgic_claims(vgic, RIG_DIST + 0xffff));
-    assert_false(vgic_claims(vgic, RIG_DIST - 1));
-    assert_false(vgic_claims(vgic, RIG_DIST + 0x10000));
-    assert_true(vgic_claims(vgic, RIG_REDIST));
-    assert_true(vgic_claims(vgic, RIG_REDIST + 3 * 0x20000 - 1));
-    assert_false(vgic_claims(vgic, RIG_REDIST + 3 * 0x20000));
-    assert_false(vgic_claims(vgic, ~0UL));
-    assert_int_equal(vgic_mmio(&rig.vcpus[0], &access), TRAP_ABORT);
+    assert_true(answers(RIG_DIST));
+    assert_true(answers(RIG_DIST + 0xffff));
+    assert_false(answers(RIG_DIST - 1));
+    assert_false(answers(RIG_DIST + 0x10000));
+    assert_true(answers(RIG_REDIST));
+    assert_true(answers(RIG_REDIST + 3 * 0x20000 - 1));
+    assert_false(answers(RIG_REDIST + 3 * 0x20000));
+    assert_false(answers(~0UL));
 }
 
 static void distributor_control(void **state)
@@ -331,7 +334,7 @@ static void cpu_interface_reset_keeps_the_redistributor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(claims_its_windows_only, setup),
+        cmocka_unit_test_setup(answers_in_its_windows_only, setup),
         cmocka_unit_test_setup(distributor_control, setup),
         cmocka_unit_test_setup(identification, setup),
         cmocka_unit_test_setup(redistributor_typer, setup),
