@@ -230,6 +230,9 @@ int main(int argc, char **argv)
         return FAILED;
     }
     result = check(fdt, size, quiet);
+    if (result == FAILED) {
+        fprintf(stderr, "bothy-partition-check: %s: not a flattened device tree\n", path);
+    }
     free(fdt);
     return result;
 }

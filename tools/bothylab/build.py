@@ -12,6 +12,7 @@ import sys
 
 from . import fetch, paths
 from .errors import EXIT_GUEST_CRASHED, EXIT_SETUP, SetupError
+from .options import JOBS
 from .progress import say
 
 HELP = """\
@@ -111,7 +112,7 @@ def main():
                         help="also the clang build, the unit tests and their sanitizer builds")
     parser.add_argument("--only", choices=list(BUILDS), action="append", metavar="NAME",
                         help="just this build: " + ", ".join(BUILDS))
-    parser.add_argument("--jobs", type=int, metavar="N", help="compilers at a time")
+    parser.add_argument("--jobs", type=JOBS, metavar="N", help="compilers at a time")
     parser.add_argument("--clean", action="store_true", help="start from nothing")
     options = parser.parse_args()
     names = options.only or (list(BUILDS) if options.all else DEFAULT)

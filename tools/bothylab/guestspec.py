@@ -31,6 +31,7 @@ partitions: --guest KEY=VALUE,... (repeat it; without any, three guests are star
 LINUX_BOOTARGS = "console=ttyAMA0 panic=-1 bothy.do="
 KEYS = ("name", "kernel", "initrd", "cpus", "memory", "affinity", "dedicated", "priority",
         "restart", "restart-limit", "populate", "bootargs")
+RESERVED = {"bothy": "Bothy's", "qemu": "QEMU's"}
 CHOICES = {"restart": ("never", "on-reset", "on-crash", "always"),
            "populate": ("touch", "start")}
 
@@ -68,7 +69,10 @@ def mebibytes(value):
     match = re.fullmatch(r"(\d+)([KMG]?)", value or "", re.I)
     if not match or not int(match.group(1)):
         raise UsageError(f"--guest: memory={value} is not a size like 256, 64M or 1G")
-    return int(match.group(1)) * {"K": 1 / 1024, "G": 1024}.get(match.group(2).upper(), 1)
+    size = int(match.group(1)) * {"K": 1 / 1024, "G": 1024}.get(match.group(2).upper(), 1)
+    if size % 2:
+        raise UsageError(f"--guest: memory={value} is not a multiple of 2 MiB")
+    return size
 
 
 def find_kernel(value):
@@ -80,9 +84,8 @@ def find_kernel(value):
     built = paths.out("guest", f"{value}.bin")
     if value and "/" not in value and os.path.isfile(built):
         return built, False
-    names = list(fetch.KERNELS) + payloads()
     raise UsageError(f"--guest: kernel={value} is neither a file nor the name of a Debian kernel "
-                     f"or payload ({', '.join(names)})")
+                     f"or payload{nearest(value, list(fetch.KERNELS) + payloads())}")
 
 
 def payloads():
@@ -136,6 +139,9 @@ def parse(text, words, index):
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9._-]{0,30}", name):
         raise UsageError(f"--guest: name={name}: a letter, then at most 30 letters, digits, "
                          "dots, underscores or dashes are allowed")
+    if name in RESERVED:
+        raise UsageError(f"--guest: name={name} would look like a line of {RESERVED[name]} own; "
+                         "take another one")
     is_debian = given["kernel"] in fetch.KERNELS
     options = {key.replace("-", "_"): given[key] for key in CHOICES if key in given}
     for key, high in (("priority", 7), ("restart-limit", 0xffffffff)):

@@ -18,6 +18,7 @@ from .board import MACHINES, Guest
 from .errors import (EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_OK, EXIT_SETUP,
                      EXIT_TIMEOUT, EXIT_USAGE, SetupError, UsageError)
 from .machine import Machine, bothy
+from .options import count
 from .progress import say
 from .terminal import Terminal
 
@@ -30,11 +31,16 @@ EPILOG = """\
 keys: Ctrl-A 1..9 types to that guest, Ctrl-A x leaves, Ctrl-A h helps; Ctrl-C ends the emulator
   (with --interactive it goes to the guest).
 exit codes: 0 all went well, 1 a guest crashed, 2 wrong usage, 3 something is missing or can't be
-  installed, 4 the time was up, 5 the machine ended before the guests, 130 interrupted.
+  installed, 4 the time was up, 5 a guest did not start, or the machine ended before the guests,
+  130 interrupted.
 environment: BOTHY_CACHE (downloads; ~/.cache/bothy), BOTHY_MIRROR, NO_COLOR.
 """
 WORDS = "cpus,checksum:3,poweroff"
 ALL_OFF = re.compile(r"all guests are off")
+# Bothy's last words before it halts: nothing ends the machine after them.
+GAVE_UP = re.compile(r"; stopped$")
+PANIC = re.compile(r"^panic: ")
+PANIC_SECONDS = 2  # for the registers and the backtrace to come
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,14 +57,6 @@ class Parser(argparse.ArgumentParser):
             hint = guestspec.nearest(word, known) if word.startswith("-") else ""
             raise UsageError(f"unknown argument {rest[0]!r}{hint}; ./run --help lists all")
         return options
-
-
-def count(low, high):
-    def convert(text):
-        if not text.isdigit() or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {low} to {high}")
-        return int(text)
-    return convert
 
 
 def make_parser():
@@ -118,13 +116,23 @@ class Screen:
     def __init__(self, log):
         self.colour = os.isatty(1) and "NO_COLOR" not in os.environ
         self.log = log
+        self.halt_at = None  # when to switch off a machine on which Bothy has halted
+        self.panicked = False
 
     def show_bytes(self, data):
         if self.colour:
             with contextlib.suppress(OSError, ValueError):
                 os.write(1, data)
 
+    def note_halt(self, line):
+        if line.guest != "bothy" or self.halt_at:
+            return
+        self.panicked = bool(PANIC.search(line.body))
+        if self.panicked or GAVE_UP.search(line.body):
+            self.halt_at = time.monotonic() + (PANIC_SECONDS if self.panicked else 0)
+
     def show_line(self, line):
+        self.note_halt(line)
         if self.log:
             self.log.write(line.text + "\n")
             self.log.flush()
@@ -133,14 +141,16 @@ class Screen:
                 os.write(1, (line.text + "\n").encode("utf-8", "replace"))
 
 
-def watch(machine, terminal, timeout):
-    """Passes keys on until the machine ends; False if the time was up first."""
+def watch(machine, screen, terminal, timeout):
+    """Passes keys on until the machine ends or Bothy halts; False if the time was up first."""
     deadline = time.monotonic() + timeout if timeout else None
     while not machine.ended:
         typed = terminal.read(0.1)
         if typed:
             with contextlib.suppress(OSError):
                 machine.send(typed)
+        if screen.halt_at and time.monotonic() > screen.halt_at:
+            return True
         if deadline and time.monotonic() > deadline:
             return False
     return True
@@ -167,34 +177,63 @@ def debug(machine, port, log_name):
     return EXIT_OK
 
 
-def verdict(machine):
+def verdict(machine, screen):
     """The exit code once the machine ended by itself."""
     stats = machine.stats()
-    if any(values.get("state") == "crashed" for values in stats.values()):
-        return EXIT_GUEST_CRASHED
-    if stats or any(ALL_OFF.search(text) for text in machine.texts("bothy")):
-        return EXIT_OK
-    print("run: the machine ended before its guests", file=sys.stderr)
-    return EXIT_MACHINE
+    missing = [guest.name for guest in machine.guests if guest.name not in stats]
+    if screen.panicked:
+        print("run: Bothy panicked, which is a bug of its own; docs/debugging.md says how to read "
+              "the lines above", file=sys.stderr)
+        return EXIT_MACHINE
+    if screen.halt_at:
+        print("run: Bothy has stopped without starting a guest; its lines above say why",
+              file=sys.stderr)
+        return EXIT_MACHINE
+    if not stats and not any(ALL_OFF.search(text) for text in machine.texts("bothy")):
+        print("run: the machine ended before its guests", file=sys.stderr)
+        return EXIT_MACHINE
+    if missing:
+        print(f"run: {', '.join(missing)} did not start; Bothy's lines above say why",
+              file=sys.stderr)
+        return EXIT_MACHINE
+    crashed = any(values.get("state") == "crashed" for values in stats.values())
+    return EXIT_GUEST_CRASHED if crashed else EXIT_OK
 
 
-def run(machine, options):
+def too_late(machine, timeout):
+    """What to say when the time is up."""
+    if not machine.lines:
+        return (f"{timeout} s are over and nothing came from the machine: is its CPU one that has "
+                "AArch64 and EL2?")
+    return f"{timeout} s are over and the guests still run: the machine was stopped"
+
+
+def run(machine, screen, options):
     """Starts, shows and ends the machine."""
     with Terminal(keep_signals=not options.interactive) as terminal:
         try:
             machine.start()
-            in_time = watch(machine, terminal, options.timeout)
-            machine.wait_exit(5) if in_time else None
+            in_time = watch(machine, screen, terminal, options.timeout)
+            if in_time and not screen.halt_at:
+                machine.wait_exit(5)
         finally:
             machine.kill()
     lines = table.render(machine.lines)
     if lines:
         print("\n" + "\n".join(lines), flush=True)
     if not in_time:
-        print(f"run: {options.timeout} s are over and the guests still run: the machine was "
-              "stopped", file=sys.stderr)
+        print(f"run: {too_late(machine, options.timeout)}", file=sys.stderr)
         return EXIT_TIMEOUT
-    return verdict(machine)
+    return verdict(machine, screen)
+
+
+@contextlib.contextmanager
+def naming(option):
+    """A file that the user named and that can't be written is the user's to correct."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{option} {error.filename}: {error.strerror}") from error
 
 
 def prepare(options, log):
@@ -221,8 +260,9 @@ def prepare(options, log):
         os.makedirs(folder, exist_ok=True)
     machine.prepare(folder)
     if options.dtb_out:
-        shutil.copyfile(machine.dtb, options.dtb_out)
-    return machine
+        with naming("--dtb-out"):
+            shutil.copyfile(machine.dtb, options.dtb_out)
+    return machine, screen
 
 
 def interrupted(number, frame):
@@ -238,18 +278,23 @@ def main():
         with contextlib.ExitStack() as stack:
             log = None
             if log_name:
-                log = stack.enter_context(open(log_name, "w", encoding="utf-8"))
-            machine = prepare(options, log)
+                os.makedirs(paths.OUT, exist_ok=True)
+                with naming("--log"):
+                    log = stack.enter_context(open(log_name, "w", encoding="utf-8"))
+            machine, screen = prepare(options, log)
             stack.callback(machine.kill)
             if options.dry_run:
                 print(shlex.join(machine.command))
                 return EXIT_OK
             if options.gdb:
                 return debug(machine, options.port, log_name)
-            return run(machine, options)
+            return run(machine, screen, options)
     except UsageError as error:
         print(f"run: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except BrokenPipeError:  # nobody reads any more: `./run | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_INTERRUPTED
     except (SetupError, OSError) as error:
         print(f"run: {error}", file=sys.stderr)
         return EXIT_SETUP

@@ -5,7 +5,8 @@ import re
 
 from . import stream
 
-FIXED = {"guest", "state", "reason", "memory_kib", "populated_kib", "vcpus", "exits_total"}
+FIXED = {"guest", "state", "memory_kib", "populated_kib", "vcpus", "restarts", "stolen_us",
+         "first_us", "first_ticks", "exits_total"}  # the others are exits by reason
 LINUX = re.compile(r"Linux version (\S+)")
 INIT = re.compile(r"BOTHY-INIT-REACHED uptime=([\d.]+)")
 
@@ -53,8 +54,8 @@ def render(lines):
     for name, values in stats.items():
         own = [line for line in lines if line.guest == name]
         end = str(values.get("state", "?"))
-        if values.get("reason") and end != "off":
-            end += f": {values['reason']}"
+        if values.get("restarts"):
+            end += f", {values['restarts']} restarts"
         guests.append([name, banner(own), str(values.get("vcpus", "?")), memory(values),
                        init_time(own), end])
     reasons = []

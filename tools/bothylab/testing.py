@@ -19,6 +19,7 @@ import time
 
 from . import build, fetch, onetest, paths
 from .errors import EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_SETUP, EXIT_USAGE, SetupError
+from .options import JOBS
 from .progress import say
 
 HELP = """\
@@ -204,7 +205,7 @@ def parse_options():
     parser.add_argument("--only", action="append", metavar="PATTERN",
                         help="tests whose identifier contains or matches it; repeatable")
     parser.add_argument("--list", action="store_true", help="print the identifiers")
-    parser.add_argument("--jobs", type=int, metavar="N", default=min(os.cpu_count() or 1, 4),
+    parser.add_argument("--jobs", type=JOBS, metavar="N", default=min(os.cpu_count() or 1, 4),
                         help="tests at a time (default: one a CPU, at most 4)")
     parser.add_argument("--no-build", action="store_true", help="take out/ as it is")
     return parser.parse_args()
@@ -212,13 +213,13 @@ def parse_options():
 
 def run(options):
     tests = [test for test in all_tests(options.quick) if matches(test[0], options.only)]
-    if options.list:
-        print("\n".join(identifier for identifier, _ in tests))
-        return 0
     if not tests:
         print(f"test: no test matches {' or '.join(options.only or ['anything'])}; "
               "./test --list names all", file=sys.stderr)
         return EXIT_USAGE
+    if options.list:
+        print("\n".join(identifier for identifier, _ in tests))
+        return 0
     start = time.monotonic()
     broken = 0 if options.no_build else build_all(needed_builds(tests, not options.only))
     fetch_guests(tests)
