@@ -188,7 +188,6 @@ void rig_settle_all(struct rig *rig)
 static void access_at(struct rig *rig, uint64_t address, struct mmio_access *access)
 {
     access->ipa = ipa(address);
-    BUG_ON(!vgic_claims(&rig->vm.vgic, address));
     BUG_ON(vgic_mmio(sim_here()->cpu.loaded, access) != TRAP_NEXT);
 }
 
