@@ -249,6 +249,7 @@ enum sched_stop sched_stop(struct sched *sched, struct vcpu *vcpu)
         result = SCHED_STOP_WAS_OFF;
     } else if (vcpu->sched.state == SCHED_RUNNING) {
         result = SCHED_STOP_RUNNING;
+        vcpu->sched.wake_pending = true; /* or it might be about to block */
         ask(sched, sched->cpus[vcpu->sched.cpu], CPU_REQ_RESCHED);
     }
     if (result != SCHED_STOP_RUNNING)
@@ -313,6 +314,23 @@ struct vcpu *sched_switch(struct sched *sched, struct cpu *cpu, enum sched_leave
         cpu->slice_end = now + sched->slice;
     spin_unlock(&sched->lock);
     return next;
+}
+
+bool sched_stay_begin(struct sched *sched, struct cpu *cpu)
+{
+    spin_lock(&sched->lock);
+    bool stays = !queue_find(sched, cpu, 0);
+
+    cpu->idle = stays;
+    spin_unlock(&sched->lock);
+    return stays;
+}
+
+void sched_stay_end(struct sched *sched, struct cpu *cpu)
+{
+    spin_lock(&sched->lock);
+    cpu->idle = false;
+    spin_unlock(&sched->lock);
 }
 
 /* One vCPU whose time has come, its wake_at cleared so that it is found once; or NULL. */

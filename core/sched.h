@@ -83,6 +83,14 @@ struct vcpu *sched_switch(struct sched *sched, struct cpu *cpu, enum sched_leave
                           uint64_t wake_at, uint64_t now);
 
 /*
+ * cpu->running waits, and keeps its CPU while nobody else can use it: true, and the CPU counts as
+ * idle, if nobody is queued for it. It is told by CPU_REQ_RESCHED when somebody is; then, or when
+ * the wait is over, sched_stay_end() comes before anything else.
+ */
+bool sched_stay_begin(struct sched *sched, struct cpu *cpu);
+void sched_stay_end(struct sched *sched, struct cpu *cpu);
+
+/*
  * Call expired(vcpu) for each vCPU that blocked on this CPU and whose wake_at has come; it is to
  * raise the timer's interrupt, which then kicks the vCPU. Called without the lock held. Returns
  * the next wake_at of this CPU, or SCHED_NEVER.
