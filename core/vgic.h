@@ -80,6 +80,7 @@ struct vcpu_vgic {
     struct vgic_irq irqs[VGIC_PRIVATE_IRQS];
     struct cpu *cpu;            /* in whose registers this is loaded, or NULL */
     uint32_t ready[VGIC_WORDS]; /* not listed: to be delivered, or active */
+    uint32_t ready_words;       /* bit per word of `ready` that isn't zero */
     struct vgic_irq *listed[VGIC_LR_MAX];
     uint32_t lr_used; /* bit per list register: listed[] is set */
     bool overflow;    /* some of `ready` found no list register */

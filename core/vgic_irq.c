@@ -25,12 +25,15 @@ struct vgic_irq *vgic_irq_find(struct vm *vm, struct vcpu *vcpu, uint32_t intid)
 
 struct vgic_irq *vgic_ready_next(struct vcpu *vcpu, uint32_t *from)
 {
-    uint32_t word = *from / 32U;
-    uint32_t skip = *from % 32U;
+    uint32_t words = vcpu->vgic.ready_words >> (*from / 32U) << (*from / 32U);
 
-    for (; word < VGIC_WORDS; word++, skip = 0) {
-        uint32_t bits = vcpu->vgic.ready[word] >> skip << skip;
+    for (; words != 0; words &= words - 1U) {
+        uint32_t word = bits_first(words);
+        uint32_t bits = vcpu->vgic.ready[word];
 
+        if (word == *from / 32U) {
+            bits = bits >> (*from % 32U) << (*from % 32U);
+        }
         if (bits != 0) {
             uint32_t intid = word * 32U + bits_first(bits);
 

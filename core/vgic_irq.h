@@ -70,11 +70,17 @@ static inline bool vgic_is_elsewhere(const struct vcpu *vcpu)
 static inline void vgic_ready_set(struct vcpu *vcpu, const struct vgic_irq *irq)
 {
     vcpu->vgic.ready[irq->intid / 32U] |= 1U << (irq->intid % 32U);
+    vcpu->vgic.ready_words |= 1U << (irq->intid / 32U);
 }
 
 static inline void vgic_ready_clear(struct vcpu *vcpu, const struct vgic_irq *irq)
 {
-    vcpu->vgic.ready[irq->intid / 32U] &= ~(1U << (irq->intid % 32U));
+    uint32_t word = irq->intid / 32U;
+
+    vcpu->vgic.ready[word] &= ~(1U << (irq->intid % 32U));
+    if (vcpu->vgic.ready[word] == 0) {
+        vcpu->vgic.ready_words &= ~(1U << word);
+    }
 }
 
 /* The first interrupt from INTID *from on that is ready for the vCPU, with *from set behind it;

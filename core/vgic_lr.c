@@ -371,8 +371,13 @@ static uint64_t hcr_for(const struct picks *picks, uint64_t vmcr)
 /* Nothing is listed; the list registers in `stale` must be written even if they stay empty. */
 void vgic_lr_refill(struct vcpu *vcpu, uint32_t stale)
 {
-    struct picks picks = {.limit = (uint32_t)bits_count(vcpu->vm->vgic.lr_mask)};
+    struct picks picks; /* pick[] needs no start value */
 
+    picks.count = 0;
+    picks.limit = (uint32_t)bits_count(vcpu->vm->vgic.lr_mask);
+    picks.left_deliverable = false;
+    picks.left_disabled = false;
+    picks.left_active = false;
     choose(vcpu, &picks);
     for (uint32_t i = 0; i < picks.count; i++) {
         list(vcpu, picks.pick[i].irq, i);

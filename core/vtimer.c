@@ -55,6 +55,7 @@ void vtimer_resample(struct vcpu *vcpu)
 {
     const struct vcpu_vtimer *t = &vcpu->timer;
     uint64_t now = guest_count(vcpu);
+    bool phys = line(t->cntp_ctl, t->cntp_cval, now);
     bool virt;
 
     if (cpu_this()->loaded == vcpu)
@@ -64,7 +65,9 @@ void vtimer_resample(struct vcpu *vcpu)
         virt = line(t->cntv_ctl, t->cntv_cval, now);
 
     vgic_set_ppi_level(vcpu, VTIMER_PPI_VIRT, virt);
-    vgic_set_ppi_level(vcpu, VTIMER_PPI_PHYS, line(t->cntp_ctl, t->cntp_cval, now));
+    /* Hardly any guest uses this one; no other place changes its line. */
+    if (phys != vcpu->vgic.irqs[VTIMER_PPI_PHYS].line)
+        vgic_set_ppi_level(vcpu, VTIMER_PPI_PHYS, phys);
 }
 
 void vtimer_deactivate(struct vcpu *vcpu, uint32_t intid)
