@@ -17,7 +17,8 @@
  *
  * A level-sensitive interrupt asks for a maintenance interrupt at its end (EOI), to be listed
  * again if its wire is still high. It is never both pending and active in a list register; nor is
- * an edge-triggered one whose priority, group or routing changed while it was active.
+ * an edge-triggered one whose priority, group or routing changed while it was active, nor any in an
+ * overflow: its end would make it pending in the place of a more urgent one.
  */
 #include "arch/sysreg.h"
 #include "bothy/panic.h"
@@ -68,12 +69,14 @@ uint64_t vgic_lr_read(uint32_t index)
 }
 
 /* The list register for an interrupt in its present state; notes in it what was listed. */
-static uint64_t build(const struct vgic *vgic, struct vgic_irq *irq)
+static uint64_t build(const struct vcpu *vcpu, struct vgic_irq *irq)
 {
+    const struct vgic *vgic = &vcpu->vm->vgic;
     /* What it will be when it ends being active can't be told by the same list register. */
     bool changes = irq->active && (irq->reroute || irq->list_priority != irq->priority ||
                                    irq->list_group != irq->group);
-    bool ask = !irq->edge || changes;
+    /* Nor whether it then is more urgent than those that are left behind. */
+    bool ask = !irq->edge || changes || (irq->active && vcpu->vgic.overflow);
     bool pending = vgic_irq_forwarded(vgic, irq) && !(irq->active && ask);
     uint64_t lr = FIELD_PREP(ICH_LR_EL2_VINTID, irq->intid);
 
@@ -97,7 +100,7 @@ static uint64_t build(const struct vgic *vgic, struct vgic_irq *irq)
 
 static void list(struct vcpu *vcpu, struct vgic_irq *irq, uint32_t index)
 {
-    lr_write(index, build(&vcpu->vm->vgic, irq));
+    lr_write(index, build(vcpu, irq));
     vcpu->vgic.listed[index] = irq;
     vcpu->vgic.lr_used |= 1U << index;
     irq->lr = (uint8_t)index;
@@ -379,13 +382,13 @@ void vgic_lr_refill(struct vcpu *vcpu, uint32_t stale)
     picks.left_disabled = false;
     picks.left_active = false;
     choose(vcpu, &picks);
+    vcpu->vgic.overflow = picks.left_deliverable || picks.left_disabled || picks.left_active;
     for (uint32_t i = 0; i < picks.count; i++) {
         list(vcpu, picks.pick[i].irq, i);
     }
     for (stale &= ~vcpu->vgic.lr_used; stale != 0; stale &= stale - 1U) {
         lr_write(bits_first(stale), 0);
     }
-    vcpu->vgic.overflow = picks.left_deliverable || picks.left_disabled || picks.left_active;
     vcpu->vgic.refold = false;
     write_ich_hcr_el2(hcr_for(&picks, read_ich_vmcr_el2()));
 }

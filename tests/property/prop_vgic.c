@@ -103,7 +103,7 @@ static void check_kicks(struct world *w, const bool *before, const uint32_t *kic
         uint32_t v = i % w->rig.vm.nr_vcpus;
         struct cpu *at = w->rig.vcpus[v].vgic.cpu;
 
-        if (at != NULL && (at->running == at->loaded || w->rig.kicks[v] != kicks[v])) {
+        if (at != NULL && (at->running == at->loaded || vgic_has_work(&w->rig.vcpus[v].vgic))) {
             sim_enter(&w->rig.cpus[at->id]);
             rig_settle(&w->rig);
         }

@@ -370,6 +370,31 @@ static void more_than_the_list_registers(void **state)
     }
 }
 
+/* An active one that is pending again must not, at its end, pass a more urgent one that waits. */
+static void pending_again_does_not_overtake(void **state)
+{
+    (void)state;
+    setup_lrs(2);
+    for (uint32_t i = 0; i < 3; i++) {
+        edge(SPI + i);
+    }
+    priority(SPI, 0x40);
+    priority(SPI + 1, 0x08);
+    priority(SPI + 2, 0x10);
+    vgic_pulse_spi(&rig.vm, SPI);
+    assert_int_equal(ack(), SPI);
+    for (uint32_t i = 0; i < 3; i++) {
+        vgic_pulse_spi(&rig.vm, SPI + i);
+    }
+    rig_settle(&rig);
+    sim_eoi(1, SPI);
+    for (uint32_t i = 1; i < 4; i++) {
+        assert_int_equal(ack(), SPI + i % 3);
+        sim_eoi(1, SPI + i % 3);
+    }
+    assert_int_equal(ack(), SIM_SPURIOUS);
+}
+
 /* More nested active interrupts than list registers: their ends are counted. */
 static void nested_beyond_the_list_registers(void **state)
 {
@@ -502,6 +527,7 @@ int main(void)
         cmocka_unit_test_setup(preemption, setup),
         cmocka_unit_test_setup(deliverable_follows_mask_and_enables, setup),
         cmocka_unit_test(more_than_the_list_registers),
+        cmocka_unit_test(pending_again_does_not_overtake),
         cmocka_unit_test(nested_beyond_the_list_registers),
         cmocka_unit_test_setup(split_end, setup),
         cmocka_unit_test(dropped_do_not_block),
