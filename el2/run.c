@@ -37,8 +37,11 @@ void run_kick(struct vcpu *vcpu)
 /* CNTHP_CVAL_EL2 = the first time at which this CPU has something to do. */
 static void program_timer(struct cpu *cpu)
 {
-    uint64_t at = MIN(cpu->slice_end, cpu->next_wake);
+    uint64_t at = cpu->next_wake;
 
+    /* A slice that has ended asks once; the scheduler, when it looks, makes a new one. */
+    if (!(atomic_load32_relaxed(&cpu->requests) & CPU_REQ_RESCHED))
+        at = MIN(at, cpu->slice_end);
     if (cpu->loaded)
         at = MIN(at, vtimer_deadline(cpu->loaded, true));
     if (at == cpu->timer_at)
@@ -91,7 +94,9 @@ static void timer_irq(struct cpu *cpu)
         vtimer_resample(cpu->loaded);
     if (time >= console_deadline()) {
         console_poll();
-        cpu->next_wake = MIN(cpu->next_wake, console_deadline());
+        /* If the port takes no more, try again later, not for ever at once. */
+        cpu->next_wake =
+            MIN(cpu->next_wake, MAX(console_deadline(), time + hyp.frequency / 1000));
     }
     if (time >= cpu->slice_end)
         atomic_fetch_or32(&cpu->requests, CPU_REQ_RESCHED);

@@ -157,11 +157,11 @@ void switch_in(struct vcpu *vcpu)
     vfp_load(vcpu, hyp.traps.cptr);
     vdebug_load(vcpu);
 
-    /* The physical timer interrupt is active before its timer counts again, or it would come
-     * a second time. */
+    vgic_load(vcpu);
+    /* Once it is loaded nobody else changes what this says. And the physical timer interrupt is
+     * active before its timer counts again, or it would come a second time. */
     if (vgic_hw_active(vcpu))
         gicv3_ppi_set_active(&hyp.gic, cpu->id, VTIMER_PPI_VIRT, true);
-    vgic_load(vcpu);
     vtimer_load(vcpu);
     guest_update_stolen(vcpu);
 }
