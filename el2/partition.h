@@ -17,6 +17,7 @@
 #define PARTITION_MAX 16u
 #define PARTITION_NAME_SIZE 32u /* = VM_NAME_MAX and VM_VCPU_MAX of core/vm.h: see the test */
 #define PARTITION_VCPUS_MAX 8u
+#define PARTITION_VCPUS_ALL 64u /* = SCHED_VCPUS of core/sched.h */
 #define PARTITION_PATH_MAX 96u
 #define PARTITION_BOOTARGS_MAX 2047u /* Linux' COMMAND_LINE_SIZE less the NUL */
 #define PARTITION_PRIORITY_DEFAULT 3u

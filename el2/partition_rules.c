@@ -198,8 +198,25 @@ static void check_dedicated(struct partition_parser *parser)
     }
 }
 
+static void check_total(struct partition_parser *parser)
+{
+    uint32_t total = parser->config->nr_vcpus;
+
+    for (uint32_t i = 0; i < parser->list->count; i++) {
+        total += parser->list->partitions[i].nr_vcpus;
+    }
+    if (total > PARTITION_VCPUS_ALL) {
+        FAULT(parser, "cpus", "%u with those of the partitions before it; allowed are %u in all",
+              total, PARTITION_VCPUS_ALL);
+    }
+}
+
 static void check_name(struct partition_parser *parser)
 {
+    if (strcmp(parser->config->name, "bothy") == 0) {
+        FAULT(parser, "bothy,name", "\"bothy\" is the hypervisor's own name in the console; allowed "
+              "is any other");
+    }
     for (uint32_t i = 0; i < parser->list->count; i++) {
         const struct partition_config *other = &parser->list->partitions[i];
 
@@ -214,6 +231,7 @@ void partition_check(struct partition_parser *parser)
 {
     check_modules(parser);
     check_name(parser);
+    check_total(parser);
     if (!parser->bad) {
         check_affinity(parser);
     }

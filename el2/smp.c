@@ -64,9 +64,22 @@ static bool init_this_cpu(struct cpu *cpu)
     return true;
 }
 
+/* Where cores differ, guests see what all of them have. CPUs come up one by one. */
+static void merge_features(void)
+{
+    struct id_profile ids;
+    struct smccc_host smccc;
+
+    id_profile_init(&ids, hyp.s2_config.ipa_bits);
+    id_profile_merge(&hyp.ids, &ids);
+    smccc_host_discover(&smccc, hyp.firmware.has_smccc);
+    smccc_host_merge(&hyp.smccc, &smccc);
+}
+
 void el2_secondary_main(struct cpu *cpu)
 {
     write_tpidr_el2((uint64_t)(uintptr_t)cpu);
+    merge_features();
     if (init_this_cpu(cpu))
         run_first();
     for (;;)
