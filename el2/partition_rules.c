@@ -214,8 +214,8 @@ static void check_total(struct partition_parser *parser)
 static void check_name(struct partition_parser *parser)
 {
     if (strcmp(parser->config->name, "bothy") == 0) {
-        FAULT(parser, "bothy,name", "\"bothy\" is the hypervisor's own name in the console; allowed "
-              "is any other");
+        FAULT(parser, "bothy,name",
+              "\"bothy\" is the hypervisor's own name in the console; allowed is any other");
     }
     for (uint32_t i = 0; i < parser->list->count; i++) {
         const struct partition_config *other = &parser->list->partitions[i];

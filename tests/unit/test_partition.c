@@ -45,7 +45,6 @@ _Static_assert(PARTITION_VCPUS_MAX == VM_VCPU_MAX, "partition.h keeps its own co
     "reg = <0 0x" #at " 0 " #size ">; }; "
 #define KERNEL KERNEL_AT(50000000, 0x100000)
 #define FINE(name) DOMAIN(name, BASIC KERNEL)
-#define EIGHT(name) DOMAIN(name, "memory = <0 0x8000>; cpus = <8>; " KERNEL)
 
 struct fixture {
     struct boot_machine machine;
@@ -374,9 +373,6 @@ static void test_conflicts(void **state)
     } cases[] = {
         {FINE("a") DOMAIN("b", BASIC "bothy,name = \"a\"; " KERNEL),
          "/chosen/b: bothy,name: \"a\" is the name of /chosen/a already; each needs its own\n"},
-        {EIGHT("a") EIGHT("b") EIGHT("c") EIGHT("d") EIGHT("e") EIGHT("f") EIGHT("g") EIGHT("h")
-             DOMAIN("i", "memory = <0 0x8000>; cpus = <1>; " KERNEL),
-         "/chosen/i: cpus: 65 with those of the partitions before it; allowed are 64 in all\n"},
         {FINE("a") DOMAIN("bothy", BASIC KERNEL_AT(51000000, 0x1000)),
          "/chosen/bothy: bothy,name: \"bothy\" is the hypervisor's own name in the console; "
          "allowed is any other\n"},
