@@ -26,6 +26,7 @@ struct guest_segment {
 
 struct guest {
     struct vm vm;
+    struct vm_hooks hooks;
     uint32_t index;
     const struct partition_config *config;
 

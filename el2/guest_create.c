@@ -213,7 +213,10 @@ enum status guest_create(struct memory *memory, struct partition_config *config,
     memcpy(vm->name, config->name, sizeof(vm->name));
     vm->id = index;
     vm->owner = guest;
-    vm->hooks = &hooks;
+    guest->hooks = hooks;
+    if (!hyp.entropy.seeded)
+        guest->hooks.entropy = NULL; /* and so there are no TRNG calls that always fail */
+    vm->hooks = &guest->hooks;
     vm->smccc = &hyp.smccc;
     vm->ids = &hyp.ids;
     vm->traps = &hyp.traps;
