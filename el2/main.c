@@ -71,7 +71,14 @@ static enum status find_machine(uint64_t fdt_pa)
 
     if (!size)
         return STATUS_INVALID;
-    return boot_fdt_parse(fdt, size, pa(fdt_pa), &report, &hyp.machine);
+    /* Nobody listens yet: what is wrong is told by explain_machine(), once there is a console. */
+    return boot_fdt_parse(fdt, size, pa(fdt_pa), &(struct report){.say = NULL}, &hyp.machine);
+}
+
+static void explain_machine(void)
+{
+    if (hyp.machine.fdt)
+        (void)!boot_fdt_parse(hyp.machine.fdt, hyp.machine.fdt_size, pa(0), &report, &hyp.machine);
 }
 
 static void start_gic(const struct boot_gic *boot)
@@ -290,8 +297,10 @@ void el2_main(uint64_t fdt_pa, uint64_t image_pa)
 
     start_console(&hyp.machine);
     panic_set_hooks(smp_stop_others, NULL);
-    if (found != STATUS_OK)
+    if (found != STATUS_OK) {
+        explain_machine();
         give_up("This machine's device tree does not describe what is needed to run guests");
+    }
     firmware_init(&hyp.firmware, &hyp.machine.psci);
     find_cpu_features();
     print_banner();

@@ -78,6 +78,16 @@ static void expired(struct vcpu *vcpu)
     vtimer_resample(vcpu);
 }
 
+/* Show unfinished lines whose time has come; returns when to look again. If the port takes no more
+ * that is a little later, not at once. */
+static uint64_t show_console(uint64_t time)
+{
+    if (time < console_deadline())
+        return console_deadline();
+    console_poll();
+    return MAX(console_deadline(), time + hyp.frequency / 1000);
+}
+
 static void timer_irq(struct cpu *cpu)
 {
     uint64_t time = now();
@@ -92,12 +102,7 @@ static void timer_irq(struct cpu *cpu)
     cpu->next_wake = MIN(guest_poll_devices(time), cpu->next_wake);
     if (cpu->loaded)
         vtimer_resample(cpu->loaded);
-    if (time >= console_deadline()) {
-        console_poll();
-        /* If the port takes no more, try again later, not for ever at once. */
-        cpu->next_wake =
-            MIN(cpu->next_wake, MAX(console_deadline(), time + hyp.frequency / 1000));
-    }
+    cpu->next_wake = MIN(show_console(time), cpu->next_wake);
     if (time >= cpu->slice_end)
         atomic_fetch_or32(&cpu->requests, CPU_REQ_RESCHED);
     program_timer(cpu);

@@ -110,7 +110,7 @@ def test_machine_without_gicv3():
     """A machine that can't run guests is told what it lacks."""
     with Machine(guests=[bare("hello", "hello")],
                  machine="virt,gic-version=2,virtualization=on") as machine:
-        machine.wait_for(r"no usable interrupt controller; there must be a node with compatible = "
-                         r'"arm,gic-v3"$', BOOT, guest="bothy")
+        machine.wait_for(r"^/intc@8000000: compatible: this interrupt controller is not supported; "
+                         r'allowed is "arm,gic-v3"$', BOOT, guest="bothy")
         machine.wait_for(r"does not describe what is needed to run guests; stopped$", BOOT,
                          guest="bothy")
