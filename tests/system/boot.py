@@ -24,10 +24,10 @@ def reach_init(version, cpu, smp):
         for guest in guests:
             machine.wait_for(r"Linux version \d", BOOT, guest=guest.name)
             machine.wait_for(r"^BOTHY-INIT-REACHED uptime=", BOOT, guest=guest.name)
-            machine.wait_for(rf"^BOTHY-CPUS {guest.cpus}$", BOOT, guest=guest.name)
-        memory = machine.wait_for(r"^BOTHY-MEMORY (\d+) kB$", BOOT, guest="one")
+            machine.wait_for(rf"^BOTHY-CPUS {guest.cpus}(?!\d)", BOOT, guest=guest.name)
+        memory = machine.wait_for(r"^BOTHY-MEMORY (\d+) kB", BOOT, guest="one")
         assert 0.7 * 256 * 1024 < int(memory.match[1]) < 256 * 1024, memory.text
-        machine.wait_for(r"^BOTHY-HOTPLUG 2 of 2$", BOOT, guest="two")
+        machine.wait_for(r"^BOTHY-HOTPLUG 2 of 2", BOOT, guest="two")
         checksums(machine, "four")
         finish(machine)
         healthy(machine, "one", "two", "four")
@@ -56,7 +56,7 @@ def test_versions_side_by_side_with_a_payload():
         machine.wait_for(r"^beat 20 of 20", BOOT, guest="hello")
         machine.wait_for(r"^BOTHY-PAYLOAD hello done$", BOOT, guest="hello")
         for name in ("old", "new"):
-            machine.wait_for(r"^BOTHY-CPUS 2$", BOOT, guest=name)
+            machine.wait_for(r"^BOTHY-CPUS 2(?!\d)", BOOT, guest=name)
             checksums(machine, name)
         finish(machine)
         healthy(machine, "old", "new")
@@ -68,7 +68,7 @@ def test_memory_populated_at_start():
                     populate="start"),
               bare("bare", "checksum", "rounds=3", cpus=2, populate="start")]
     with Machine(guests=guests, smp=2, mem=3072) as machine:
-        memory = machine.wait_for(r"^BOTHY-MEMORY (\d+) kB$", BOOT, guest="all")
+        memory = machine.wait_for(r"^BOTHY-MEMORY (\d+) kB", BOOT, guest="all")
         assert 0.9 * 1536 * 1024 < int(memory.match[1]) < 1536 * 1024, memory.text
         checksums(machine, "all")
         payload_checksum(machine, "bare")
@@ -86,7 +86,7 @@ def test_another_board():
         machine.wait_for(r"^Bothy at EL2: 2 CPU\(s\), ", BOOT, guest="bothy")
         machine.wait_for(r"^BOTHY-PAYLOAD hello done$", BOOT, guest="hello")
         payload_checksum(machine, "sums")
-        machine.wait_for(r"^BOTHY-CPUS 2$", BOOT, guest="linux")
+        machine.wait_for(r"^BOTHY-CPUS 2(?!\d)", BOOT, guest="linux")
         checksums(machine, "linux")
         finish(machine)
         healthy(machine, "linux")
