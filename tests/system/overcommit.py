@@ -94,8 +94,8 @@ def test_alone_on_its_cpu():
     with Machine(guests=guests, smp=2) as machine:
         stats = finish(machine)
         assert stats["alone"]["wfx"] == 0, stats["alone"]
-        assert stats["alone"]["stolen_us"] < 1000, stats["alone"]
-        assert stats["hot"]["stolen_us"] > 100000, stats["hot"]
+        # Both start before their CPUs have looked; from then on only one of them has to wait.
+        assert stats["alone"]["stolen_us"] * 5 < stats["hot"]["stolen_us"], stats
 
 
 def test_many_linuxes_on_one_cpu():

@@ -35,9 +35,10 @@ add_tests()
 
 
 def all_at_once(cpu):
-    """Every payload at once, some twice as many vCPUs as there are CPUs: nothing leaks from one
-    guest to another."""
-    guests = [bare(name, name, cpus=numbers[-1], memory=64) for name, numbers in PAYLOADS.items()]
+    """All together, several times as many vCPUs as there are CPUs: nothing leaks from one guest
+    to another. Only tap_timer wants a CPU for itself: it is about deadlines that it must meet."""
+    guests = [bare(name, name, cpus=numbers[-1], memory=64) for name, numbers in PAYLOADS.items()
+              if name != "tap_timer"]
     with Machine(guests=guests, cpu=cpu, smp=4) as machine:
         for guest in guests:
             tap(machine, guest.name, WORK)

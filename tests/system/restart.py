@@ -3,14 +3,15 @@
 while the others work on."""
 
 from bothylab import Machine
-from support import (BOOT, WORK, bare, checksums, finish, healthy, linux, payload_checksum)
+from support import (BOOT, WORK, bare, checksums, finish, healthy, linux, payload_checksum,
+                     whole_lines)
 
 TIMEOUT = 600
 
 
 def lives(machine, guest, count):
     """A tap_reset guest found its memory scrubbed and its image pristine in each of its lives."""
-    texts = machine.texts(guest)
+    texts = whole_lines(machine, guest)
     for point in ("ok 1 - free memory holds nothing", "ok 2 - the image is pristine"):
         found = sum(text.startswith(point) for text in texts)
         assert found == count, f"{guest}: {found} of {count} lives say {point!r}"

@@ -77,9 +77,16 @@ def payload_checksum(machine, name, timeout=WORK):
     return line
 
 
+def whole_lines(machine, name):
+    """A guest's lines without those that were shown before they were finished: such a one comes
+    again, as the start of the next."""
+    texts = machine.texts(name)
+    return [text for text, after in zip(texts, texts[1:] + [""])
+            if not text or not after.startswith(text)]
+
+
 def tap(machine, name, timeout=WORK):
-    """Waits for the end of a TAP report; every point must be there and be ok. A line that was
-    shown before it was finished comes again as a whole: the last one of a number counts."""
+    """Waits for the end of a TAP report; every point must be there and be ok."""
     deadline = time.monotonic() + timeout
     ends = [r"^# \d+ passed, \d+ failed$", r"Bail out!"]
     line = machine.wait_for_any(ends, timeout, guest=name)
@@ -87,7 +94,7 @@ def tap(machine, name, timeout=WORK):
                      max(1, deadline - time.monotonic()))
     points, notes = {}, []
     plan = None
-    for text in machine.texts(name):
+    for text in whole_lines(machine, name):
         plan = re.match(r"1\.\.(\d+)$", text) or plan
         point = re.match(r"(not ok|ok) (\d+) - ", text)
         if point:
