@@ -39,7 +39,6 @@ struct hyp {
     struct trap_controls traps;
 
     uint64_t frequency;  /* of the counter, Hz */
-    uint64_t boot_count; /* CNTPCT when EL2 was entered */
     struct entropy entropy;
 
     struct cpu cpus[CPU_MAX];

@@ -288,7 +288,6 @@ void el2_main(uint64_t fdt_pa, uint64_t image_pa)
 {
     smp_init_cpu(&hyp.cpus[0], 0, read_mpidr_el1());
     write_tpidr_el2((uint64_t)(uintptr_t)&hyp.cpus[0]);
-    hyp.boot_count = read_cntpct_el0();
 
     memory_init(&hyp.memory, image_pa);
     enum status found = find_machine(fdt_pa);
