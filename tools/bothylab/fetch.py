@@ -49,6 +49,8 @@ KERNELS = {
     "linux-6.1-generic": (BASE, "linux-image-arm64"),
     "linux-6.12-generic": (BACKPORTS, "linux-image-arm64"),
     "linux-6.12-16k": (BACKPORTS, "linux-image-arm64-16k"),
+    "linux-6.1-rt": (BASE, "linux-image-rt-arm64"),
+    "linux-6.12-rt": (BACKPORTS, "linux-image-rt-arm64"),
 }
 
 
@@ -119,6 +121,41 @@ def kernel(name):
         os.unlink(deb)
 
     return os.path.join(item(f"guests/{name}", make), "vmlinuz")
+
+
+def files_of(package, files, scratch):
+    """Puts some files of a package into `scratch`: {path in the package: name in scratch}."""
+    deb = apt("arm64", [BASE]).download(package, scratch)
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as process:
+        with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+            for member in tar:
+                name = files.get(member.name.removeprefix("./"))
+                if name and member.isfile():
+                    with open(os.path.join(scratch, name), "wb") as file:
+                        shutil.copyfileobj(tar.extractfile(member), file)
+    missing = [path for path, name in files.items()
+               if not os.path.exists(os.path.join(scratch, name))]
+    if missing:
+        raise SetupError(f"the package {package} has no {missing[0]}")
+    with open(os.path.join(scratch, "package"), "w", encoding="utf-8") as file:
+        file.write(os.path.basename(deb) + "\n")
+    os.unlink(deb)
+
+
+def installer():
+    """Paths of the kernel and the initrd of Debian 12's installer (text, network)."""
+    place = "usr/lib/debian-installer/images/12/arm64/text/debian-installer/arm64/"
+    files = {place + "linux": "linux", place + "initrd.gz": "initrd.gz"}
+    made = item("guests/installer-12",
+                lambda scratch: files_of("debian-installer-12-netboot-arm64", files, scratch))
+    return os.path.join(made, "linux"), os.path.join(made, "initrd.gz")
+
+
+def uboot():
+    """Path of Debian's U-Boot for QEMU's `virt` machine: a raw binary for address 0."""
+    files = {"usr/lib/u-boot/qemu_arm64/u-boot.bin": "u-boot.bin"}
+    made = item("guests/u-boot", lambda scratch: files_of("u-boot-qemu", files, scratch))
+    return os.path.join(made, "u-boot.bin")
 
 
 def busybox():
