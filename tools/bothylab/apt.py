@@ -159,12 +159,12 @@ class PrivateApt:
                 for item in (match.group(1) if match else "").split(",")]
 
     def download(self, package, into):
-        """Downloads exactly one package; returns the .deb's path."""
+        """Downloads exactly one package, NAME or NAME=VERSION; returns the .deb's path."""
         self.update()
         say(f"downloading {package} ({self.arch})")
         os.makedirs(into, exist_ok=True)
         self.run("apt-get", "download", "-q", package, cwd=into)
-        found = [n for n in os.listdir(into) if n.startswith(package + "_")]
+        found = [n for n in os.listdir(into) if n.startswith(package.split("=")[0] + "_")]
         return os.path.join(into, found[0])
 
     def download_closure(self, package, release):
