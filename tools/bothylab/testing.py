@@ -2,7 +2,8 @@
 """./test: builds everything, runs all tests, and closes with `N passed, N failed`.
 
 A test has an identifier: check/NAME (tools/check-*), gcc/NAME, asan/NAME, tsan/NAME (a cmocka
-program in one of its builds), system/FILE.FUNCTION (tests/system/FILE.py).
+program in one of its builds), quick/FILE.FUNCTION (tests/quick/FILE.py: Python without QEMU, over
+the native programs of out/test), system/FILE.FUNCTION (tests/system/FILE.py).
 """
 
 import argparse
@@ -24,8 +25,9 @@ from .progress import say
 
 HELP = """\
 Builds everything and runs all tests: the checks of the tree (check/...), the unit and property
-tests (gcc/..., asan/..., tsan/...), and the system tests under QEMU (system/...). Each check, each
-cmocka test case and each system test function counts one; the last line is `N passed, N failed`.
+tests (gcc/..., asan/..., tsan/...), the native programs (quick/...) and the system tests under QEMU
+(system/...). Each check, each cmocka test case and each quick or system test function counts one;
+the last line is `N passed, N failed`.
 
 Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is missing,
 130 interrupted.
@@ -33,6 +35,7 @@ Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is miss
 UNIT_BUILDS = {"gcc": "test", "asan": "asan", "tsan": "tsan"}
 SYSTEM_TIMEOUT = 300
 UNIT_TIMEOUT = 300
+QUICK_TIMEOUT = 120
 
 
 class Result:
@@ -99,23 +102,23 @@ def run_unit(kind, name):
     return Result(passed, failed, output)
 
 
-def run_system(path, function, timeout):
+def run_function(path, function, timeout):
     command = [sys.executable, "-m", "bothylab.onetest", path, function]
     status, output = command_output(command, timeout)
     return Result(int(status == 0), int(status != 0), output + why(status, timeout))
 
 
-def system_tests(path):
+def python_tests(kind, path, timeout):
     """The tests of one file; a file that can't be loaded is a test that fails."""
     name = os.path.splitext(os.path.basename(path))[0]
     try:
         module = onetest.load(path)
     except Exception as error:
         text = f"{path}: {type(error).__name__}: {error}"
-        return [(f"system/{name}", lambda: Result(0, 1, text))]
-    limit = getattr(module, "TIMEOUT", SYSTEM_TIMEOUT)
-    return [(f"system/{name}.{function}", lambda function=function:
-             run_system(path, function, limit)) for function in onetest.functions(module)]
+        return [(f"{kind}/{name}", lambda: Result(0, 1, text))]
+    limit = getattr(module, "TIMEOUT", timeout)
+    return [(f"{kind}/{name}.{function}", lambda function=function:
+             run_function(path, function, limit)) for function in onetest.functions(module)]
 
 
 def all_tests(quick):
@@ -128,8 +131,10 @@ def all_tests(quick):
     for kind in UNIT_BUILDS:
         for name in programs:
             tests.append((f"{kind}/{name}", lambda kind=kind, name=name: run_unit(kind, name)))
+    for path in sorted(glob.glob(os.path.join(paths.TOP, "tests/quick/*.py"))):
+        tests += python_tests("quick", path, QUICK_TIMEOUT)
     for path in [] if quick else sorted(glob.glob(os.path.join(paths.TOP, "tests/system/*.py"))):
-        tests += system_tests(path)
+        tests += python_tests("system", path, SYSTEM_TIMEOUT)
     return tests
 
 
@@ -141,7 +146,8 @@ def matches(identifier, patterns):
 def needed_builds(tests, complete):
     """The builds on which these tests depend."""
     kinds = {identifier.split("/")[0] for identifier, _ in tests}
-    names = [UNIT_BUILDS[kind] for kind in UNIT_BUILDS if kind in kinds]
+    names = [UNIT_BUILDS[kind] for kind in UNIT_BUILDS
+             if kind in kinds or kind == "gcc" and "quick" in kinds]
     if complete or "system" in kinds:
         names = ["cross", "native"] + names
     return names + (["clang-cross"] if complete else [])
