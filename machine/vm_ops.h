@@ -18,6 +18,11 @@ struct vm_ops {
     bool (*memory_read)(void *vm, uint64_t ipa, void *to, size_t size);
     bool (*memory_write)(void *vm, uint64_t ipa, const void *from, size_t size);
 
+    /* The bytes [ipa, ipa + size) of guest RAM where the device may reach them directly, or NULL if
+     * any of them isn't RAM. The pointer stays good as long as the VM. NULL where the floor can't
+     * (EL2 maps guest memory only while it copies): there a virtio device can't be. */
+    void *(*memory_at)(void *vm, uint64_t ipa, size_t size);
+
     /* Level of the interrupt line of this SPI (number, not INTID). Called only on a change. */
     void (*irq_set)(void *vm, uint32_t spi, bool level);
 

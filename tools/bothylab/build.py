@@ -17,6 +17,7 @@ from .progress import say
 
 HELP = """\
 Builds with Meson below out/ and leaves there:
+  out/bothy                  the program for arm64 Linux that runs VMs over KVM
   out/bothy.bin              the EL2 image, an arm64 Image
   out/bothy.elf              the same with symbols
   out/guest/NAME.bin         the bare-metal guests (and NAME.elf)
@@ -27,17 +28,22 @@ Exit codes: 0 built, 1 a compile or link error, 2 wrong usage, 3 something is mi
 SANITIZE = ["-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer"]
 # name: (what it is, environment, arguments for meson setup)
 BUILDS = {
-    "cross": ("EL2 image and guests (gcc)", {}, ["--cross-file", "tools/cross/arm64-gcc.ini"]),
+    "cross": ("EL2 image and guests (gcc)", {},
+              ["--cross-file", "tools/cross/arm64-gcc.ini", "-Dfloor=image"]),
+    "linux": ("program for arm64 Linux (gcc)", {},
+              ["--cross-file", "tools/cross/arm64-linux.ini", "-Dfloor=linux"]),
     "native": ("native programs (gcc)", {"CC": "gcc"}, ["-Dtests=false"]),
     "clang-cross": ("EL2 image and guests (clang)", {},
-                    ["--cross-file", "tools/cross/arm64-clang.ini"]),
+                    ["--cross-file", "tools/cross/arm64-clang.ini", "-Dfloor=image"]),
     "test": ("unit tests (gcc)", {"CC": "gcc"}, []),
     "asan": ("unit tests (clang, AddressSanitizer and UBSan)", {"CC": "clang"},
              ["-Db_sanitize=address,undefined"] + SANITIZE),
     "tsan": ("unit tests (clang, ThreadSanitizer)", {"CC": "clang"},
              ["-Db_sanitize=thread"] + SANITIZE),
+    "fuzz": ("fuzz targets (clang, libFuzzer, AddressSanitizer and UBSan)", {"CC": "clang"},
+             ["-Dfloor=fuzz", "-Db_sanitize=address,undefined"] + SANITIZE),
 }
-DEFAULT = ["cross", "native"]
+DEFAULT = ["cross", "linux", "native"]
 
 
 class BuildFailed(Exception):
@@ -56,16 +62,27 @@ def locked():
 def configure(name):
     what, env, arguments = BUILDS[name]
     directory = paths.out(name)
-    if os.path.exists(os.path.join(directory, "build.ninja")):
-        return
-    shutil.rmtree(directory, ignore_errors=True)
     command = ["meson", "setup", directory, "-Dlibfdt=" + fetch.libfdt()] + arguments
+    if "-Dfloor=image" not in arguments:
+        own = fetch.machine_arch()
+        arch = "arm64" if "-Dfloor=linux" in arguments else own
+        command += ["-Dlibs=" + fetch.libs(arch), "-Dhost_libs=" + fetch.libs(own),
+                    "-Dhttp_parser=" + fetch.http_parser()]
+    # A directory that an older checkout set up in another way is made anew.
+    stamp = os.path.join(directory, "setup-command")
+    if os.path.exists(os.path.join(directory, "build.ninja")) and os.path.exists(stamp):
+        with open(stamp, encoding="utf-8") as file:
+            if file.read() == "\n".join(command):
+                return
+    shutil.rmtree(directory, ignore_errors=True)
     done = subprocess.run(command, cwd=paths.TOP, env=dict(os.environ, **env), text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         errors = [line for line in done.stdout.splitlines() if "ERROR" in line]
         print("\n".join(errors or [done.stdout[-2000:]]), file=sys.stderr)
         raise BuildFailed(f"meson could not set up the build of the {what}")
+    with open(stamp, "w", encoding="utf-8") as file:
+        file.write("\n".join(command))
 
 
 def compile_one(name, jobs=None):
@@ -98,6 +115,7 @@ def build(names, jobs=None):
             compile_one(name, jobs)
         for name in ("bothy.elf", "bothy.bin"):
             publish(paths.out("cross/el2", name), paths.out(name))
+        publish(paths.out("linux/vmm/bothy"), paths.out("bothy"))
         publish(paths.out("native/el2/bothy-partition-check"), paths.out("bothy-partition-check"))
         guests = paths.out("cross/guest")
         for name in os.listdir(guests) if os.path.isdir(guests) else []:

@@ -202,6 +202,51 @@ def libfdt():
     return item("libfdt", make)
 
 
+def http_parser():
+    """Directory with the source of Debian's http-parser: one file and its header."""
+
+    def make(scratch):
+        work = os.path.join(scratch, "source")
+        archive = apt(machine_arch(), [BASE], "deb-src").download_tar("http-parser", work)
+        with tarfile.open(archive) as tar:
+            for member in tar.getmembers():
+                match = re.match(r"[^/]+/(http_parser\.[ch])$", member.name)
+                if match:
+                    with open(os.path.join(scratch, match.group(1)), "wb") as file:
+                        file.write(tar.extractfile(member).read())
+        shutil.rmtree(work)
+
+    return item("http_parser", make)
+
+
+# What the Linux program is linked with, and (libseccomp) what makes its filters while it is built.
+LIBRARIES = {"libjansson-dev": "jansson", "liburing-dev": "uring", "libseccomp-dev": "seccomp"}
+
+
+def libs(arch):
+    """Directory with include/ and lib/: Debian's static libraries for a program of `arch`."""
+
+    def make(scratch):
+        root = os.path.join(scratch, "root")
+        os.makedirs(os.path.join(scratch, "lib"))
+        for package, library in LIBRARIES.items():
+            deb = apt(arch, [BASE]).download(package, scratch)
+            unpack(deb, root)
+            os.unlink(deb)
+            for folder, _, files in os.walk(os.path.join(root, "usr/lib")):
+                for name in files:
+                    if name == f"lib{library}.a":
+                        os.rename(os.path.join(folder, name), os.path.join(scratch, "lib", name))
+        merged = os.path.join(scratch, "include")
+        os.rename(os.path.join(root, "usr/include"), merged)
+        for name in os.listdir(merged):
+            if name.endswith("-linux-gnu"):
+                shutil.copytree(os.path.join(merged, name), merged, dirs_exist_ok=True)
+        shutil.rmtree(root)
+
+    return item(f"libs/{arch}-1", make)
+
+
 def qemu_version(command):
     try:
         done = subprocess.run(command + ["--version"], capture_output=True, text=True, check=False)
