@@ -60,6 +60,10 @@ Machine(guests=(), machine="virt", cpu=None, smp=4, mem=2048, icount=False, imag
     .stats() -> {guest: {key: value}}   of the closing `[bothy] stat` lines; numbers are int
     .kill()                         ends QEMU; harmless when it has ended
 
+Host(kernel="linux-6.12-cloud", with_dir=None, cpu=None, smp=2, mem=2048, ...)
+    the test host: a Debian with KVM at EL2 and `bothy` on its PATH; several commands at a time
+    run in it. See the head of host.py, hostlink.py (Process, Result) and docs/type2-host.md.
+
 A system test is a function test_* without arguments in tests/system/*.py, made at run time too
 (globals()["test_..."] = ...); it fails by raising. Each runs in a process of its own, with
 TIMEOUT (a module's variable, default 300) seconds; ./test --only system/FILE.FUNCTION runs one.
@@ -72,8 +76,11 @@ Progress and errors: SetupError (something is missing), UsageError (asked for wh
 from .board import Board, Guest
 from .errors import SetupError, UsageError
 from .fetch import KERNELS, initrd, kernel, qemu
+from .host import Host
+from .hostlink import HostEnded
 from .machine import Machine, WaitFailed, bothy, payload
 from .stream import Line, Transcript
 
-__all__ = ["Board", "Guest", "KERNELS", "Line", "Machine", "SetupError", "Transcript",
-           "UsageError", "WaitFailed", "bothy", "initrd", "kernel", "payload", "qemu"]
+__all__ = ["Board", "Guest", "Host", "HostEnded", "KERNELS", "Line", "Machine", "SetupError",
+           "Transcript", "UsageError", "WaitFailed", "bothy", "initrd", "kernel", "payload",
+           "qemu"]

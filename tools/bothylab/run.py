@@ -13,12 +13,12 @@ import subprocess
 import sys
 import time
 
-from . import build, guestspec, paths, table
+from . import build, guestspec, hostrun, paths, table
 from .board import MACHINES, Guest
 from .errors import (EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_OK, EXIT_SETUP,
                      EXIT_TIMEOUT, EXIT_USAGE, SetupError, UsageError)
 from .machine import Machine, bothy
-from .options import count
+from .options import Parser, count
 from .progress import say
 from .terminal import Terminal
 
@@ -26,6 +26,7 @@ HELP = """\
 Boots Bothy at EL2 of an emulated ARM64 machine (QEMU) with guests on it. Without --guest these
 are two Debian kernels, 6.1 and 6.12, with 2 vCPUs each, and a bare-metal payload with 2 vCPUs on
 a CPU of its own: six vCPUs on four CPUs. It ends, with a table, when the last guest is off.
+With --type2, a Debian with KVM and `bothy` instead: see ./run --type2 --help.
 """
 EPILOG = """\
 keys: Ctrl-A 1..9 types to that guest, Ctrl-A x leaves, Ctrl-A h helps; Ctrl-C ends the emulator
@@ -41,22 +42,6 @@ ALL_OFF = re.compile(r"all guests are off")
 GAVE_UP = re.compile(r"; stopped$")
 PANIC = re.compile(r"^panic: ")
 PANIC_SECONDS = 2  # for the registers and the backtrace to come
-
-
-class Parser(argparse.ArgumentParser):
-    """Names the nearest option when one is unknown."""
-
-    def error(self, message):
-        raise UsageError(message)
-
-    def parse(self, arguments):
-        options, rest = self.parse_known_args(arguments)
-        if rest:
-            known = [name for name in self._option_string_actions if name.startswith("--")]
-            word = rest[0].split("=")[0]
-            hint = guestspec.nearest(word, known) if word.startswith("-") else ""
-            raise UsageError(f"unknown argument {rest[0]!r}{hint}; ./run --help lists all")
-        return options
 
 
 def make_parser():
@@ -273,6 +258,8 @@ def main():
     signal.signal(signal.SIGTERM, interrupted)
     signal.signal(signal.SIGHUP, interrupted)
     try:
+        if "--type2" in hostrun.split_arguments(sys.argv[1:])[0]:
+            return hostrun.main(sys.argv[1:])
         options = make_parser().parse(sys.argv[1:])
         log_name = options.log or (paths.out("console.log") if options.gdb else None)
         with contextlib.ExitStack() as stack:

@@ -7,6 +7,12 @@ import sys
 import termios
 
 
+def window_size():
+    """(rows, columns) of the terminal."""
+    size = os.get_terminal_size(0)
+    return size.lines, size.columns
+
+
 class Terminal:
     """With it, stdin passes single bytes; `keep_signals` leaves Ctrl-C to the terminal."""
 
