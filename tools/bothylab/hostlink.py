@@ -97,9 +97,9 @@ class Process:
         try:
             return self.link.wait_until(ready, timeout)
         except WaitFailed as error:
-            raise WaitFailed(f"{self.command!r}: waited for {what}, but {error}\n"
-                             f"its stdout: {self.stdout[-TAIL:]!r}\n"
-                             f"its stderr: {self.stderr[-TAIL:]!r}") from None
+            raise type(error)(f"{self.command!r}: waited for {what}, but {error}\n"
+                              f"its stdout: {self.stdout[-TAIL:]!r}\n"
+                              f"its stderr: {self.stderr[-TAIL:]!r}") from None
 
     def wait(self, timeout=120):
         """Its Result, once it has ended."""

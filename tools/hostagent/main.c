@@ -8,14 +8,6 @@
  * set-up, for instance. As the first process the agent reaps orphans too; when the other end of
  * the port goes away it switches the machine off.
  */
-/*
- * The first process of the test host: runs programs for whoever is at the other end of a port.
- *
- * usage: hostagent PORT [PROGRAM [ARGUMENT...]]
- *
- * PORT is the name of a virtio-serial port. It reaps orphans too, as the first process has to. When the other end goes away it switches the
- * machine off. PROGRAM is run first and waited for: the rest of the set-up, for instance.
- */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>
