@@ -158,6 +158,12 @@ def uboot():
     return os.path.join(made, "u-boot.bin")
 
 
+def uboot_disk():
+    """Path of a raw disk image from which U-Boot boots a kernel: see bootdisk.py."""
+    from . import bootdisk  # here, because it imports this module
+    return bootdisk.disk()
+
+
 def busybox():
     """Path of Debian's static arm64 busybox."""
 

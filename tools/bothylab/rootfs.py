@@ -16,12 +16,12 @@ import shutil
 import subprocess
 import time
 
-from . import cpio, debs, fetch, modules, paths
+from . import cpio, debs, ext4, fetch, modules, paths
 from .errors import SetupError
 from .machine import Machine, WaitFailed
 from .progress import say
 
-RECIPE = 1                      # another number for another content: images are made again
+RECIPE = 2                      # another number for another content: images are made again
 KERNEL = "linux-6.12-cloud"     # whose modules the image has, and which makes it
 IMAGE_MIB = 512
 LABEL = "bothy-root"
@@ -30,7 +30,7 @@ BUILD_TIMEOUT = 1800
 # Beside what is essential. systemd's own DHCP client needs no further package.
 REQUIRED = ["apt", "debconf", "e2fsprogs", "libpam-runtime", "login", "mawk", "mount", "passwd",
             "tzdata", "usr-is-merged"]
-BASE = ["dbus", "iproute2", "iputils-ping", "kmod", "netbase", "procps", "systemd",
+BASE = ["busybox", "dbus", "iproute2", "iputils-ping", "kmod", "netbase", "procps", "systemd",
         "systemd-resolved", "systemd-sysv", "udev"]
 MIRRORED = ["hello", "tree"]
 
@@ -51,8 +51,8 @@ ETC = {
     "default/locale": "LANG=C.UTF-8\n",
     "apt/sources.list": "# deb http://MIRROR/debian bookworm main\n",
     "apt/apt.conf.d/20languages": 'Acquire::Languages "none";\n',
-    # After what ip= on the kernel's command line says, which gets names that begin with 70.
-    "systemd/network/90-dhcp.network": "[Match]\nName=eth* en*\n\n[Network]\nDHCP=yes\n",
+    # The first that fits counts: ip= on the kernel's command line becomes 90-eth0.network.
+    "systemd/network/95-dhcp.network": "[Match]\nName=eth* en*\n\n[Network]\nDHCP=yes\n",
 }
 
 # To have a root file system, and then for kernels whose modules the image lacks.
@@ -65,20 +65,6 @@ APPLETS = ("sh cat chroot cut echo findfs fstrim grep insmod ls mkdir mount powe
 
 def excluded(name):
     return bool(re.match(r"usr/share/(doc/.*(?<!/copyright)|(man|info|locale|lintian)/.+)$", name))
-
-
-def e2fsprogs(tool):
-    """These lie in a directory that only root's PATH has."""
-    found = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-    if not found:
-        raise SetupError(f"{tool} is missing: install the package e2fsprogs")
-    return found
-
-
-def mke2fs(image, mib, *options):
-    with open(image, "wb") as file:
-        file.truncate(mib << 20)
-    subprocess.run([e2fsprogs("mke2fs"), "-q", "-F", *options, image], check=True)
 
 
 def module_archive(archive, folder, kernel, wanted):
@@ -177,7 +163,7 @@ def parts_disk(scratch, module_tree):
     shutil.copy(os.path.join(paths.TOP, "tools/rootfs/second-stage"), content)
 
     disk = os.path.join(scratch, "parts.img")
-    mke2fs(disk, 1024, "-t", "ext2", "-d", content)
+    ext4.create(disk, 1024, "-t", "ext2", "-d", content)
     return disk
 
 
@@ -188,7 +174,7 @@ def build(image, parts, kernel, init):
         return ["-drive", ",".join([f"if=none,id={name},format=raw,file={path}", *options]),
                 "-device", f"virtio-blk-device,drive={name}"]
 
-    # QEMU gives the last device the first address; the kernel's order is by address.
+    # The last device given becomes /dev/vda.
     extra = ["-global", "virtio-mmio.force-legacy=false",
              *drive("parts", parts, "readonly=on"),
              *drive("root", image, "cache=unsafe", "discard=unmap")]
@@ -228,13 +214,13 @@ def debian():
         init = os.path.join(work, "initrd.cpio.gz")
         cpio.write_compressed(archive.finish(), init)
         image = os.path.join(scratch, "root.img")
-        mke2fs(image, IMAGE_MIB, "-t", "ext4", "-L", LABEL, "-m", "1", "-E",
+        ext4.create(image, IMAGE_MIB, "-t", "ext4", "-L", LABEL, "-m", "1", "-E",
                "lazy_itable_init=0,lazy_journal_init=0")
         try:
             build(image, parts, kernel, init)
         except WaitFailed as error:
             raise SetupError(f"the Debian root file system can't be made: {error}") from None
-        subprocess.run([e2fsprogs("e2fsck"), "-fp", image], stdout=subprocess.DEVNULL, check=True)
+        subprocess.run([ext4.tool("e2fsck"), "-fp", image], stdout=subprocess.DEVNULL, check=True)
         shutil.rmtree(work)
         say(f"it took {time.monotonic() - start:.0f} s")
 
