@@ -24,9 +24,10 @@ struct virtio_device_ops {
     bool (*features_ok)(struct virtio_device *device, uint64_t features);
     /* DRIVER_OK: the queues are running. */
     void (*activate)(struct virtio_device *device);
-    /* The driver wrote status 0. False: requests are still under way in the back end; the status
-     * reads as before until the device calls virtio_device_reset_done(). No queue is touched
-     * after true or that call. */
+    /* The driver wrote status 0, or the machine is reset; also called for a device that was never
+     * activated. virtio_device_is_running() is false already. False: requests are still under way
+     * in the back end; the status reads as before until the device calls
+     * virtio_device_reset_done(). No queue is touched after true or that call. */
     bool (*reset)(struct virtio_device *device);
     /* The driver made buffers available. Must not be slow: also called from vCPU threads. */
     void (*notify)(struct virtio_device *device, uint16_t queue);
@@ -53,7 +54,7 @@ struct virtio_device {
     uint64_t features_offered; /* VIRTIO_F_VERSION_1 and the ring's are added by init */
     uint64_t features;         /* what the driver took; frozen at FEATURES_OK */
     uint32_t status;
-    uint32_t generation; /* of the configuration */
+    uint32_t generation; /* of the configuration; even */
     bool resetting;      /* reset() has returned false */
     /* Set by the device before it is attached: interrupts are made by someone who doesn't tell the
      * transport (vhost). While the device runs, InterruptStatus shows used buffers at all times. */
@@ -86,10 +87,14 @@ void virtio_device_set_features(struct virtio_device *device, unsigned int word,
 uint64_t virtio_device_config_read(const struct virtio_device *device, uint32_t offset,
                                    uint32_t size);
 
+/* The driver's notification, with the lock held; ignored unless that queue runs. */
+void virtio_device_kick(struct virtio_device *device, uint32_t queue);
+
 /* Takes the lock: the driver's notification has come through a descriptor (ioeventfd). */
 void virtio_device_notify(struct virtio_device *device, uint16_t queue);
 
-/* As after power-on, without asking the driver; the back end is idle. Takes the lock. */
+/* As after power-on, without asking the driver; the back end is idle. Takes the lock. ops->reset is
+ * called, and its answer taken for true. */
 void virtio_device_power_on(struct virtio_device *device);
 
 /* Device side, with the lock held. */

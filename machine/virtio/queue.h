@@ -51,11 +51,12 @@ struct virtqueue {
     uint16_t ring_size;
     void *ring_descriptors, *ring_driver, *ring_device; /* in guest RAM, whole */
     uint16_t next_avail;                                /* what is read next */
+    uint16_t avail_seen;                                /* split: avail->idx as last read */
     uint16_t next_used;                                 /* where the next used goes */
     bool avail_wrap, used_wrap;                         /* packed: wrap counters */
-    uint16_t signalled; /* next_used when the driver was last interrupted (EVENT_IDX) */
-    bool signalled_valid;
-    bool signalled_wrap;
+    uint32_t unsignalled;  /* pushed since virtqueue_wants_interrupt(): entries or packed slots */
+    uint16_t staged_slots; /* packed: by virtqueue_push_at(), not published yet */
+    uint16_t staged_flags; /* packed: of the first of them */
 
     const struct vm_ops *ops;
     void *vm;
@@ -69,28 +70,39 @@ bool virtqueue_start(struct virtqueue *queue, const struct vm_ops *ops, void *vm
 /* As after reset: nothing enabled, nothing running; size_max stays. */
 void virtqueue_reset(struct virtqueue *queue);
 
-/* The next chain that the driver made available. *ret_chain is written only with VIRTQUEUE_OK
- * (its unused segments not at all). */
+/* The next chain that the driver made available; *ret_chain is good only with VIRTQUEUE_OK, and
+ * its unused segments are not written. Empty descriptors are left out, so a chain may have no
+ * segment. At most ring_size chains are popped and not pushed at any time, whatever the driver
+ * does. After VIRTQUEUE_BROKEN the device calls virtio_device_broken(). */
 enum virtqueue_result virtqueue_pop(struct virtqueue *queue, struct virtio_chain *ret_chain);
 
-/* Undo the last virtqueue_pop(); nothing was pushed in between. For a device without room. */
+/* Undo the last virtqueue_pop(), or several from the last one backwards; nothing was pushed in
+ * between. For a device without room. */
 void virtqueue_unpop(struct virtqueue *queue, const struct virtio_chain *chain);
 
-/* Give a chain back, in any order: `written` bytes of its in-segments were filled. */
+/* Give a chain back, in any order: `written` bytes of its in-segments were filled. Ignored when the
+ * queue doesn't run (any more). */
 void virtqueue_push(struct virtqueue *queue, uint16_t id, uint16_t slots, uint32_t written);
 
-/* Several used chains at once (net's mergeable buffers): virtqueue_push_at() fills the entry that
- * comes `ahead` entries later, virtqueue_publish() shows `count` of them to the driver. Packed:
- * the first entry's flags are written last. */
+/* Several used chains at once (net's mergeable buffers): virtqueue_push_at() with `ahead` 0, 1, 2
+ * and so on, in this order, fills the entries that come next, virtqueue_publish() shows all `count`
+ * of them to the driver. `ahead` 0 begins anew and forgets what was not published. Packed: the
+ * first entry's flags are written last. */
 void virtqueue_push_at(struct virtqueue *queue, uint16_t ahead, uint16_t id, uint16_t slots,
                        uint32_t written);
 void virtqueue_publish(struct virtqueue *queue, uint16_t count);
 
-/* Whether the driver wants to be interrupted for what was pushed since the last call. */
+/* Whether the driver wants to be interrupted for what was pushed since the last call; false if
+ * nothing was. */
 bool virtqueue_wants_interrupt(struct virtqueue *queue);
 
 /* Ask for (true) or do without (false) notifications. When asking, true is returned if chains
- * came in the meantime, for which no notification may arrive: look again. */
+ * came in the meantime, for which no notification may arrive: look again. With EVENT_IDX only
+ * asking does anything, and each drained queue must be asked for again:
+ *     do {
+ *         virtqueue_notifications(queue, false);
+ *         while (virtqueue_pop(queue, &chain) == VIRTQUEUE_OK) ...
+ *     } while (virtqueue_notifications(queue, true)); */
 bool virtqueue_notifications(struct virtqueue *queue, bool enable);
 
 /* Copy between a chain's segments and a buffer, from byte `offset` of the out- or in-part on;
