@@ -157,6 +157,9 @@ void vm_config_release(struct vm_config *config);
  * another. False and a sentence. */
 bool vm_config_check(const struct vm_config *config, struct error *error);
 
+/* Whether it can be a VM's or a device's name; what: how the sentence calls it. */
+bool vm_config_check_name(const char *name, const char *what, struct error *error);
+
 /* From JSON text (origin: the file's name, for messages) into an initialized config, and back;
  * the text is the caller's to free. Unknown keys are errors that suggest the nearest known one. */
 bool vm_config_from_json(struct vm_config *config, const char *text, size_t size,
