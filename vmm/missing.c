@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What other files need and nobody has written yet. This file vanishes. */
 #include "vmm/devices/device.h"
-#include "vmm/jail/jail.h"
-#include "vmm/jail/supervisor.h"
 #include "vmm/vm/console.h"
 
 static void *missing(const char *what, struct error *error)
@@ -73,14 +71,4 @@ bool balloon_set_interval(struct vmm_device *device, uint32_t seconds, struct er
 bool balloon_get_stats(struct vmm_device *device, struct balloon_stats *ret_stats)
 {
     return false;
-}
-
-bool jail_enter(const struct config_jail *config, struct error *error)
-{
-    return true;
-}
-
-bool jail_thread(const struct config_jail *config, enum jail_thread kind, struct error *error)
-{
-    return true;
 }

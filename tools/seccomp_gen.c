@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * seccomp_gen ARCH LIST: compiles vmm/jail/syscalls.def into a C header on stdout: one BPF program
+ * for each kind of thread and the names of all system calls of that architecture. It runs while
+ * Bothy is built, so that a starting VM needs no library to make its filters.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define WORDS_MAX 8
+#define FILTER_BYTES_MAX (4096u * sizeof(struct sock_filter))
+#define PROT_EXEC_BIT 4u
+#define NUMBERS_MAX 512
+
+enum { MAIN, VCPU, WORKER, KINDS };
+
+static const char *const kind_names[KINDS] = {"main", "vcpu", "worker"};
+static const unsigned int limits[KINDS] = {40, 20, 20};
+
+struct generator {
+    uint32_t arch;
+    const char *file;
+    unsigned int line;
+    scmp_filter_ctx filters[KINDS];
+    unsigned int calls[KINDS];
+    uint8_t priority;
+};
+
+__attribute__((format(printf, 2, 3))) static _Noreturn void fail(const struct generator *g,
+                                                                 const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s:%u: ", g->file, g->line);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    exit(1);
+}
+
+static unsigned int kinds_of(const struct generator *g, char **words, int from, bool *ret_not_exec)
+{
+    unsigned int kinds = 0;
+
+    for (int i = from; i < WORDS_MAX && words[i] != NULL; i++) {
+        unsigned int kind = 0;
+
+        if (strcmp(words[i], "not-exec") == 0) {
+            *ret_not_exec = true;
+            continue;
+        }
+        while (kind < KINDS && strcmp(words[i], kind_names[kind]) != 0) {
+            kind++;
+        }
+        if (kind == KINDS) {
+            fail(g, "'%s' is no kind of thread: main, vcpu, worker", words[i]);
+        }
+        kinds |= 1u << kind;
+    }
+    if ((kinds & 1u << MAIN) == 0) {
+        fail(g, "main isn't in the list: its filter is beneath the others'");
+    }
+    return kinds;
+}
+
+static void allow_request(struct generator *g, char **words)
+{
+    bool not_exec = false;
+    unsigned int kinds = kinds_of(g, words, 2, &not_exec);
+    char *end;
+    unsigned long request = strtoul(words[1], &end, 0);
+
+    if (*end != '\0') {
+        fail(g, "'%s' is no ioctl request", words[1]);
+    }
+    for (unsigned int kind = 0; kind < KINDS; kind++) {
+        if ((kinds & 1u << kind) != 0 &&
+            seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, request)) < 0) {
+            fail(g, "libseccomp refuses ioctl request %s", words[1]);
+        }
+    }
+}
+
+static void allow_call(struct generator *g, char **words)
+{
+    bool not_exec = false;
+    unsigned int kinds = kinds_of(g, words, 1, &not_exec);
+    int number = seccomp_syscall_resolve_name_arch(g->arch, words[0]);
+    int result = 0;
+
+    if (number == __NR_SCMP_ERROR) {
+        fail(g, "there is no system call '%s'", words[0]);
+    }
+    /* A negative number: another architecture has it. */
+    for (unsigned int kind = 0; kind < KINDS && number >= 0; kind++) {
+        if ((kinds & 1u << kind) == 0) {
+            continue;
+        }
+        if (++g->calls[kind] > limits[kind] && g->arch == SCMP_ARCH_AARCH64) {
+            fail(g, "more than %u system calls for %s", limits[kind], kind_names[kind]);
+        }
+        seccomp_syscall_priority(g->filters[kind], number, g->priority);
+        if (strcmp(words[0], "ioctl") == 0) {
+            continue; /* by request */
+        }
+        if (not_exec) {
+            result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 1,
+                                      SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC_BIT, 0));
+        } else {
+            result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 0);
+        }
+        if (result < 0) {
+            fail(g, "libseccomp refuses '%s': %s", words[0], strerror(-result));
+        }
+    }
+    g->priority = g->priority > 1 ? (uint8_t)(g->priority - 1) : 1;
+}
+
+static void read_list(struct generator *g)
+{
+    char line[256];
+    FILE *file = fopen(g->file, "r");
+
+    if (file == NULL) {
+        fail(g, "%s", strerror(errno));
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        char *words[WORDS_MAX + 1] = {NULL};
+        int count = 0;
+
+        g->line++;
+        line[strcspn(line, "#\n")] = '\0';
+        for (char *word = strtok(line, " \t"); word != NULL && count < WORDS_MAX;
+             word = strtok(NULL, " \t")) {
+            words[count++] = word;
+        }
+        if (count == 0) {
+            continue;
+        }
+        if (strcmp(words[0], "ioctl-request") == 0 && count > 2) {
+            allow_request(g, words);
+        } else {
+            allow_call(g, words);
+        }
+    }
+    fclose(file);
+}
+
+static void print_filter(const struct generator *g, unsigned int kind)
+{
+    static struct sock_filter program[FILTER_BYTES_MAX / sizeof(struct sock_filter)];
+    int fd = memfd_create("filter", 0);
+    ssize_t size;
+
+    if (fd < 0 || seccomp_export_bpf(g->filters[kind], fd) < 0) {
+        fail(g, "libseccomp can't write the filter for %s", kind_names[kind]);
+    }
+    size = pread(fd, program, sizeof(program), 0);
+    close(fd);
+    if (size <= 0 || (size_t)size == sizeof(program)) {
+        fail(g, "the filter for %s is too long", kind_names[kind]);
+    }
+    printf("/* %u system calls */\nstatic const struct sock_filter jail_filter_%s[] = {\n",
+           g->calls[kind], kind_names[kind]);
+    for (size_t i = 0; i < (size_t)size / sizeof(program[0]); i++) {
+        printf("    {0x%04x, %u, %u, 0x%08x},\n", program[i].code, program[i].jt, program[i].jf,
+               program[i].k);
+    }
+    puts("};\n");
+}
+
+static void print_names(const struct generator *g)
+{
+    puts("static const char *const jail_call_names[] = {");
+    for (int number = 0; number < NUMBERS_MAX; number++) {
+        char *name = seccomp_syscall_resolve_num_arch(g->arch, number);
+
+        if (name != NULL) {
+            printf("    [%d] = \"%s\",\n", number, name);
+        }
+        free(name);
+    }
+    puts("};");
+}
+
+int main(int argc, char **argv)
+{
+    struct generator g = {.priority = 255};
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: %s ARCH LIST\n", argv[0]);
+        return 2;
+    }
+    g.file = argv[2];
+    g.arch = strcmp(argv[1], "aarch64") == 0  ? SCMP_ARCH_AARCH64
+             : strcmp(argv[1], "x86_64") == 0 ? SCMP_ARCH_X86_64
+                                              : 0;
+    if (g.arch == 0) {
+        fail(&g, "'%s' is no architecture of Bothy's: aarch64, x86_64", argv[1]);
+    }
+    for (unsigned int kind = 0; kind < KINDS; kind++) {
+        /* What isn't allowed traps, so that the call's name can be told before the end. */
+        g.filters[kind] = seccomp_init(SCMP_ACT_TRAP);
+        seccomp_arch_remove(g.filters[kind], SCMP_ARCH_NATIVE);
+        if (seccomp_arch_add(g.filters[kind], g.arch) < 0 ||
+            seccomp_attr_set(g.filters[kind], SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0) {
+            fail(&g, "libseccomp doesn't know %s", argv[1]);
+        }
+    }
+    read_list(&g);
+    puts("/* Made by tools/seccomp_gen.c from vmm/jail/syscalls.def. */\n"
+         "#include <linux/filter.h>\n");
+    for (unsigned int kind = 0; kind < KINDS; kind++) {
+        print_filter(&g, kind);
+    }
+    print_names(&g);
+    return 0;
+}

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The supervisor's side waits in one poll for three things: signals (a signalfd, with everything
+ * it passes on or waits for blocked), requests of the VM, and nothing else. A request is one
+ * datagram with a path that was allowed before the seal, the answer is one with a descriptor.
+ *
+ * A VM that was taken over may ask, but only for what its owner named: sockets PREFIX_<number> and
+ * plain files directly in the directories of its disks.
+ */
+#include "vmm/jail/supervisor.h"
+#include "vmm/base/log.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define ALLOWED_MAX 24
+#define PATH_SIZE 256
+
+enum request_kind { ALLOW_CONNECT, ALLOW_OPEN, SEAL, CONNECT, OPEN };
+
+struct request {
+    uint32_t kind;
+    uint32_t port;
+    bool readonly, direct;
+    char path[PATH_SIZE];
+};
+
+struct answer {
+    int32_t error; /* errno, or 0 and, for CONNECT and OPEN, a descriptor with it */
+};
+
+struct allowed {
+    uint32_t kind; /* ALLOW_CONNECT or ALLOW_OPEN */
+    char path[PATH_SIZE];
+};
+
+struct supervisor {
+    pid_t child;
+    int socket;
+    int signals;
+    bool sealed;
+    uint32_t nr_allowed;
+    struct allowed allowed[ALLOWED_MAX];
+};
+
+/* The VM's end of the socket; a process runs one VM. */
+static int vm_socket = -1;
+
+static bool is_allowed(const struct supervisor *s, uint32_t kind, const char *path, size_t length)
+{
+    for (uint32_t i = 0; i < s->nr_allowed; i++) {
+        if (s->allowed[i].kind == kind && strlen(s->allowed[i].path) == length &&
+            memcmp(s->allowed[i].path, path, length) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int do_connect(const struct supervisor *s, const struct request *request, int *ret_fd)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int length;
+    int fd;
+
+    if (!is_allowed(s, ALLOW_CONNECT, request->path, strlen(request->path))) {
+        return EACCES;
+    }
+    length = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", request->path,
+                      request->port);
+    if ((size_t)length >= sizeof(address.sun_path)) {
+        return ENAMETOOLONG;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return errno;
+    }
+    /* Non-blocking: a listener with a full backlog is refused instead of waited for. */
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        int error = errno;
+
+        close(fd);
+        return error;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int do_open(const struct supervisor *s, const struct request *request, int *ret_fd)
+{
+    const char *slash = strrchr(request->path, '/');
+    size_t length = slash != NULL ? (size_t)(slash - request->path) : 0;
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+    struct stat info;
+    int fd;
+
+    if (slash == NULL || !is_allowed(s, ALLOW_OPEN, request->path, length)) {
+        return EACCES;
+    }
+    flags |= (request->readonly ? O_RDONLY : O_RDWR) | (request->direct ? O_DIRECT : 0);
+    fd = open(request->path, flags);
+    if (fd < 0) {
+        return errno;
+    }
+    if (fstat(fd, &info) != 0 || !(S_ISREG(info.st_mode) || S_ISBLK(info.st_mode))) {
+        close(fd);
+        return EINVAL;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int do_allow(struct supervisor *s, const struct request *request)
+{
+    struct allowed *entry = &s->allowed[s->nr_allowed];
+
+    if (s->sealed) {
+        return EPERM;
+    }
+    if (s->nr_allowed == ALLOWED_MAX) {
+        return ENOSPC;
+    }
+    entry->kind = request->kind;
+    memcpy(entry->path, request->path, PATH_SIZE);
+    s->nr_allowed++;
+    return 0;
+}
+
+static void send_answer(int socket, int error, int fd)
+{
+    struct answer answer = {error};
+    struct iovec part = {&answer, sizeof(answer)};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.space = {0}};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+
+    if (fd >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        control.header.cmsg_level = SOL_SOCKET;
+        control.header.cmsg_type = SCM_RIGHTS;
+        control.header.cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(&control.header), &fd, sizeof(int));
+    }
+    /* If the VM is gone its end is noticed elsewhere. */
+    if (sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
+        log_debug("supervisor: answer: %s", strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+static void serve_request(struct supervisor *s)
+{
+    struct request request;
+    ssize_t size = recv(s->socket, &request, sizeof(request), MSG_DONTWAIT);
+    int fd = -1;
+    int error = EINVAL;
+
+    if (size <= 0) {
+        if (size == 0) { /* the VM's end is closed: SIGCHLD comes */
+            close(s->socket);
+            s->socket = -1;
+        }
+        return;
+    }
+    request.path[PATH_SIZE - 1] = '\0';
+    if ((size_t)size != sizeof(request)) {
+        error = EINVAL;
+    } else if (request.kind == CONNECT) {
+        error = do_connect(s, &request, &fd);
+    } else if (request.kind == OPEN) {
+        error = do_open(s, &request, &fd);
+    } else if (request.kind == SEAL) {
+        s->sealed = true;
+        error = 0;
+    } else if (request.kind == ALLOW_CONNECT || request.kind == ALLOW_OPEN) {
+        error = do_allow(s, &request);
+    }
+    send_answer(s->socket, error, fd);
+}
+
+/* What a terminal's keys send goes to the VM as well, it is in the same process group: only what
+ * was sent to the supervisor itself is passed on. Returns true when the VM has ended. */
+static bool serve_signal(struct supervisor *s, int *ret_status)
+{
+    struct signalfd_siginfo info;
+
+    if (read(s->signals, &info, sizeof(info)) != (ssize_t)sizeof(info)) {
+        return false;
+    }
+    if (info.ssi_signo == SIGCHLD) {
+        return waitpid(s->child, ret_status, WNOHANG) == s->child;
+    }
+    if (info.ssi_code <= 0) {
+        kill(s->child, (int)info.ssi_signo);
+    }
+    return false;
+}
+
+static int wait_for_end(struct supervisor *s)
+{
+    int status = 0;
+    bool ended = false;
+
+    while (!ended) {
+        struct pollfd fds[2] = {{s->signals, POLLIN, 0}, {s->socket, POLLIN, 0}};
+
+        if (poll(fds, 2, -1) < 0) {
+            continue;
+        }
+        if (fds[1].revents != 0) {
+            serve_request(s);
+        }
+        if (fds[0].revents != 0) {
+            ended = serve_signal(s, &status);
+        }
+    }
+    return status;
+}
+
+static int explain_status(int status)
+{
+    if (WIFEXITED(status)) {
+        return WEXITSTATUS(status);
+    }
+    if (WTERMSIG(status) == SIGSYS) {
+        log_error("the jail ended this VM");
+        return EXIT_CODE_VMM;
+    }
+    log_error("the VM was ended by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    return EXIT_CODE_SIGNAL + WTERMSIG(status);
+}
+
+static void passed_signals(sigset_t *ret_set)
+{
+    sigemptyset(ret_set);
+    sigaddset(ret_set, SIGCHLD);
+    sigaddset(ret_set, SIGTERM);
+    sigaddset(ret_set, SIGINT);
+    sigaddset(ret_set, SIGHUP);
+    sigaddset(ret_set, SIGQUIT);
+    sigaddset(ret_set, SIGUSR1);
+    sigaddset(ret_set, SIGUSR2);
+}
+
+static bool become_vm(pid_t parent, int sockets[2], const sigset_t *before)
+{
+    /* Without its supervisor a VM would leave things behind. The parent may be gone already. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    if (getppid() != parent) {
+        _exit(EXIT_CODE_SIGNAL + SIGKILL);
+    }
+    sigprocmask(SIG_SETMASK, before, NULL);
+    close(sockets[0]);
+    vm_socket = sockets[1];
+    return true;
+}
+
+bool supervisor_fork(const struct supervisor_hooks *hooks, int *ret_code, struct error *error)
+{
+    static struct supervisor s;
+    int sockets[2];
+    sigset_t set;
+    sigset_t before;
+    pid_t parent = getpid();
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) != 0) {
+        return error_set_errno(error, EXIT_CODE_HOST, errno, "can't make a socket");
+    }
+    passed_signals(&set);
+    sigprocmask(SIG_BLOCK, &set, &before);
+    s.child = fork();
+    if (s.child == 0) {
+        return become_vm(parent, sockets, &before);
+    }
+    close(sockets[1]);
+    s.socket = sockets[0];
+    s.signals = s.child > 0 ? signalfd(-1, &set, SFD_CLOEXEC) : -1;
+    if (s.child < 0 || s.signals < 0) {
+        error_set_errno(error, EXIT_CODE_HOST, errno, "can't make a process for the VM");
+        if (s.child > 0) {
+            kill(s.child, SIGKILL);
+        }
+        close(s.socket);
+        return false;
+    }
+    *ret_code = explain_status(wait_for_end(&s));
+    if (s.socket >= 0) {
+        close(s.socket);
+    }
+    close(s.signals);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    hooks->cleanup(hooks->argument, *ret_code);
+    return false;
+}
+
+/* Returns 0 or errno; with an answer that has a descriptor, *ret_fd. */
+static int ask(enum request_kind kind, const char *path, uint32_t port, bool readonly, bool direct,
+               int *ret_fd)
+{
+    struct request request = {kind, port, readonly, direct, ""};
+    struct answer answer = {EIO};
+    struct iovec part = {&answer, sizeof(answer)};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {.space = {0}};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof(control)};
+    size_t length = strlen(path);
+
+    if (vm_socket < 0) {
+        return ENOTCONN;
+    }
+    if (length >= PATH_SIZE) {
+        return ENAMETOOLONG;
+    }
+    memcpy(request.path, path, length + 1);
+    if (send(vm_socket, &request, sizeof(request), MSG_NOSIGNAL) < 0 ||
+        recvmsg(vm_socket, &message, MSG_CMSG_CLOEXEC) < 0) {
+        return errno;
+    }
+    if (answer.error == 0 && ret_fd != NULL) {
+        struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+
+        if (header == NULL || header->cmsg_type != SCM_RIGHTS) {
+            return EIO;
+        }
+        memcpy(ret_fd, CMSG_DATA(header), sizeof(int));
+    }
+    return answer.error;
+}
+
+bool supervisor_allow_connect(const char *prefix)
+{
+    return ask(ALLOW_CONNECT, prefix, 0, false, false, NULL) == 0;
+}
+
+bool supervisor_allow_open(const char *directory)
+{
+    return ask(ALLOW_OPEN, directory, 0, false, false, NULL) == 0;
+}
+
+void supervisor_seal(void)
+{
+    (void)ask(SEAL, "", 0, false, false, NULL);
+}
+
+int supervisor_connect(const char *prefix, uint32_t port)
+{
+    int fd = -1;
+
+    errno = ask(CONNECT, prefix, port, false, false, &fd);
+    return fd;
+}
+
+int supervisor_open(const char *path, bool readonly, bool direct)
+{
+    int fd = -1;
+
+    errno = ask(OPEN, path, 0, readonly, direct, &fd);
+    return fd;
+}
