@@ -16,30 +16,26 @@ given (run(..., stdin=b"...")) or the command was spawned: there it stays open u
 close_stdin(). What a host has written to its disks is gone with it.
 """
 
+import contextlib
 import os
 import shutil
 import socket
 import tempfile
+import time
 
 from . import fetch, hostimage
 from .errors import SetupError, UsageError
-from .hostlink import HostEnded, Link, Result
+from .hostlink import HostEnded, Link, Pipes, Result
 from .machine import Machine, WaitFailed
 
 __all__ = ["Host", "HostEnded", "Result"]
 
 MIB = 1 << 20
 BOOT_SECONDS = 300  # far above what a loaded machine needs
+LOOK = 0.5
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": "/root",
                "USER": "root", "LANG": "C.UTF-8", "BOTHY_WITH": "/with"}
 KERNEL = "linux-6.12-cloud"
-
-
-def listen(path):
-    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    server.bind(path)
-    server.listen(1)
-    return server
 
 
 class Host:
@@ -61,7 +57,7 @@ class Host:
         self.directory = tempfile.mkdtemp(prefix="bothy-host-")
         self.link = None
         self.machine = None
-        self.server = None
+        self.icount = icount
         try:
             self.prepare(kernel, with_dir, kernels, files, spare)
             self.machine = Machine(
@@ -69,7 +65,8 @@ class Host:
                 cpu=cpu or "max,sve=off,pauth-impdef=on", smp=smp,
                 mem=mem + sum(size for _, size in self.disks), icount=icount,
                 image=fetch.kernel(kernel), initrd=os.path.join(self.directory, "initrd"),
-                append=f"console=ttyAMA0 panic=-1 mem={mem}M numa=off {append}".strip(),
+                append=f"console=ttyAMA0 panic=-1 mem={mem}M numa=off "
+                       f"{'bothy.agent=semihosting:agent ' if icount else ''}{append}".strip(),
                 edit_dts=lambda text: text + self.disk_nodes(0x40000000 + mem * MIB),
                 extra=self.arguments(smp, mem) + list(extra), on_line=on_line)
         except BaseException:
@@ -101,24 +98,35 @@ class Host:
             path = path.replace(",", ",,")
             arguments += ["-object", f"memory-backend-file,id=disk{number},mem-path={path},"
                           f"share=off,size={size}M", "-numa", f"node,memdev=disk{number}"]
-        port = os.path.join(self.directory, "agent").replace(",", ",,")
-        return arguments + ["-device", "virtio-serial-pci", "-chardev",
-                            f"socket,id=agent,path={port}", "-device",
-                            "virtserialport,chardev=agent,name=bothy.agent"]
+        if self.icount:
+            # A port's input would come at some time or other: see tools/hostagent/link.h.
+            return arguments + ["-semihosting-config", "enable=on,target=native,userspace=on"]
+        return arguments + ["-device", "virtio-serial-pci", "-chardev", "socket,id=agent,path=agent",
+                            "-device", "virtserialport,chardev=agent,name=bothy.agent"]
+
+    def connect(self, deadline):
+        """Starts the machine and returns the connection to its agent."""
+        self.machine.prepare()
+        # Names in this directory are the same in each run, and short enough for a socket.
+        self.machine.command = ["env", f"--chdir={self.directory}"] + self.machine.command
+        if self.icount:
+            pipes = Pipes(self.directory)
+            self.machine.start()
+            return pipes
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
+            server.bind(os.path.join(self.directory, "agent"))
+            server.listen(1)
+            server.settimeout(LOOK)
+            self.machine.start()
+            while not self.machine.ended and time.monotonic() < deadline:
+                with contextlib.suppress(TimeoutError):
+                    return server.accept()[0]
+        raise HostEnded(self.why_ended())
 
     def start(self, timeout=BOOT_SECONDS):
         """Boots, and returns when commands can be run."""
-        self.server = listen(os.path.join(self.directory, "agent"))
-        self.machine.start()
-        self.server.settimeout(timeout)
-        connection = None
-        try:
-            connection, _ = self.server.accept()
-        except TimeoutError:
-            pass
-        if not connection:
-            raise HostEnded(self.why_ended())
-        self.link = Link(connection, self.why_ended)
+        self.link = Link(self.connect(time.monotonic() + timeout),
+                         lambda: not self.machine.ended, self.why_ended, self.icount)
         try:
             self.link.wait_until(lambda: self.link.ready, timeout)
         except HostEnded:
@@ -174,8 +182,6 @@ class Host:
             self.machine.kill()
         if self.link:
             self.link.connection.close()
-        if self.server:
-            self.server.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __enter__(self):

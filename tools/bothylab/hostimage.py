@@ -70,13 +70,13 @@ def newer(target, sources):
 def agent():
     """Path of the program that is the host's first process, compiled when its source changed."""
     folder = os.path.join(paths.TOP, "tools/hostagent")
-    sources = sorted(glob.glob(os.path.join(folder, "*.[ch]")))
+    sources = sorted(glob.glob(os.path.join(folder, "*.[chS]")))
     program = paths.out("hostagent")
     if not newer(program, sources):
         os.makedirs(paths.OUT, exist_ok=True)
         scratch = f"{program}.{os.getpid()}"
         command = ["aarch64-linux-gnu-gcc"] + AGENT_FLAGS + ["-o", scratch]
-        done = subprocess.run(command + [name for name in sources if name.endswith(".c")],
+        done = subprocess.run(command + [name for name in sources if not name.endswith(".h")],
                               capture_output=True, text=True, check=False)
         if done.returncode:
             raise SetupError(f"tools/hostagent doesn't compile:\n{done.stderr.strip()}")
@@ -293,7 +293,7 @@ def make_initrd(kernel, path, extra=None):
     """Writes the host's initrd; `extra` has more files for its root ({path: content})."""
     tools = os.path.join(paths.TOP, "tools/host")
     archive = cpio.with_busybox(read(fetch.busybox()), ["sh", "mount", "modprobe", "switch_root",
-                                                        "cp", "findfs", "usleep"],
+                                                        "cat", "cp", "findfs", "usleep"],
                                 {"root", "add"})
     archive.add("init", cpio.PROGRAM, read(os.path.join(tools, "init"))
                 .replace(b"@MODULES@", " ".join(BOOT_MODULES).encode()))

@@ -4,9 +4,11 @@
 tools/hostagent/link.h describes the frames; the numbers here are the same.
 """
 
-import collections
 import contextlib
+import fcntl
+import os
 import re
+import select
 import signal
 import struct
 import threading
@@ -14,13 +16,14 @@ import time
 
 from .machine import WaitFailed
 
-START, INPUT, EOF, SIGNAL, SIZE = 1, 2, 3, 4, 5
+START, INPUT, EOF, SIGNAL, SIZE, TURN = 1, 2, 3, 4, 5, 6
 HELLO, OUTPUT, ERROR, TOOK, EXIT, CLOSED = 16, 17, 18, 19, 20, 21
 VERSION = 1
 TERMINAL = 1
 WINDOW = 256 << 10
 CHUNK = 64 << 10
 HEADER = struct.Struct("<III")
+LOOK = 0.5  # seconds after which a host that doesn't speak yet is looked at
 TAIL = 4000  # how much of a process's output a failure shows
 
 
@@ -163,14 +166,60 @@ class Found:
         return f"<found {self.parts[0]!r}>"
 
 
-class Link:
-    """Both directions of the port, and the processes at its other end."""
+class Pipes:
+    """Two named pipes in a directory as a connection, for a host that takes turns."""
 
-    def __init__(self, connection, why_ended):
+    def __init__(self, directory):
+        there, back = (os.path.join(directory, name) for name in ("agent.in", "agent.out"))
+        os.mkfifo(there)
+        os.mkfifo(back)
+        self.writer = os.open(there, os.O_RDWR | os.O_NONBLOCK)
+        self.reader = os.open(back, os.O_RDONLY | os.O_NONBLOCK)
+        # Until the emulator has opened its end, there would be an end of file.
+        self.keeper = os.open(back, os.O_WRONLY)
+        os.set_blocking(self.reader, True)
+        # A turn of that much is read in one piece.
+        fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, 1 << 20)
+        self.open = True
+
+    def let_go(self):
+        """The emulator has its end: when it goes, recv() tells."""
+        os.close(self.keeper)
+
+    def recv(self, count):
+        return os.read(self.reader, count)
+
+    def sendall(self, data):
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self.writer, view):]
+            except BlockingIOError:
+                if not self.open:
+                    raise
+                select.select([], [self.writer], [], 1)
+
+    def close(self):
+        self.open = False
+
+
+class Link:
+    """Both directions of the connection, and the processes at its other end.
+
+    alive()      false when nothing can come any more
+    why_ended()  the reason to tell then
+    turns        the other end waits for its turn: see link.h
+    """
+
+    def __init__(self, connection, alive, why_ended, turns=False):
         self.connection = connection
-        self.why_ended = why_ended  # gives the reason to tell when the host is gone
+        self.alive = alive
+        self.why_ended = why_ended
+        self.turns = turns
+        self.our_turn = False
         self.changed = threading.Condition()
         self.sending = threading.Lock()
+        self.outgoing = b""
         self.processes = {}
         self.last = 0
         self.ready = False
@@ -191,6 +240,7 @@ class Link:
             while True:
                 size, number, kind = HEADER.unpack(self.read_exactly(HEADER.size))
                 self.dispatch(number, kind, self.read_exactly(size))
+        self.connection.close()
         with self.changed:
             self.gone = True
             self.changed.notify_all()
@@ -208,17 +258,22 @@ class Link:
     def take(self, number, kind, payload):
         if kind == HELLO:
             self.ready = True
+            if self.turns:
+                self.connection.let_go()
+        elif kind == TURN:
+            self.our_turn = True
         elif number in self.processes:
             self.processes[number].take(kind, payload)
             if kind == CLOSED:
                 del self.processes[number]
 
     def send(self, number, kind, payload=b""):
-        try:
-            with self.sending:
-                self.connection.sendall(HEADER.pack(len(payload), number, kind) + payload)
-        except OSError:
-            pass  # the one who waits for an answer tells it
+        with self.sending, contextlib.suppress(OSError):  # who waits for an answer tells it
+            self.outgoing += HEADER.pack(len(payload), number, kind) + payload
+            if self.turns and kind != TURN:
+                return  # a turn is passed on in one piece: the other end reads it in one
+            data, self.outgoing = self.outgoing, b""
+            self.connection.sendall(data)
 
     def wait_until(self, ready, timeout):
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -227,12 +282,15 @@ class Link:
                 result = ready()
                 if result:
                     return result
-                if self.gone:
+                if self.gone or not (self.ready or self.alive()):
                     break
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                left = LOOK if deadline is None else deadline - time.monotonic()
+                if left <= 0:
                     raise WaitFailed(f"{timeout} s passed")
-                self.changed.wait(left)
+                if self.our_turn:
+                    self.our_turn = False
+                    self.send(0, TURN)
+                self.changed.wait(min(left, LOOK))
         raise HostEnded(self.why_ended())
 
     def start(self, arguments, directory, environment, terminal=False, on_data=None):

@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The link of the host agent to the outside: frames over one byte stream (a virtio-serial port).
+ * The link of the host agent to the outside: frames over one byte stream.
+ *
+ * The stream is a virtio-serial port; or, where instructions are counted, two pipes that the
+ * emulator reads and writes itself (semihosting). Input that comes at some time of the outside's
+ * would make each run another one, so with the pipes the two sides take turns: the agent says
+ * LINK_TURN when it has nothing more to say, the machine stands still, the outside sends what it
+ * has and LINK_TURN too, and the machine goes on.
  *
  * A frame is a header of three little-endian 32-bit words (payload bytes, process, type) and the
  * payload. tools/bothylab/hostlink.py is the other end, and names the same types.
@@ -19,6 +25,7 @@ enum link_type {
     LINK_EOF = 3,    /* no more input */
     LINK_SIGNAL = 4, /* number: to the process and all of its session's first group */
     LINK_SIZE = 5,   /* rows, columns of its terminal */
+    LINK_TURN = 6,   /* in both directions, only where the sides take turns */
     /* To the outside. */
     LINK_HELLO = 16,  /* version; the agent is there */
     LINK_OUTPUT = 17, /* bytes of its standard output, or of its terminal */
@@ -43,7 +50,9 @@ struct link_frame {
 };
 
 struct link {
-    int fd;
+    int fd;          /* the port, or -1 */
+    bool takes_turns;
+    long from, to;   /* the emulator's handles of the pipes */
     uint8_t *in;
     size_t in_used;
     uint8_t *out;
@@ -51,8 +60,9 @@ struct link {
     size_t out_end;
 };
 
-/* Opens the port at `path`. False: errno says why. */
-bool link_open(struct link *link, const char *path);
+/* Opens the virtio-serial port with that name, or the pipes NAME.in and NAME.out for
+ * "semihosting:NAME". False: errno says why. */
+bool link_open(struct link *link, const char *name);
 
 /* True if a frame with a whole LINK_CHUNK fits: only then is output of processes read. */
 bool link_has_room(const struct link *link);
@@ -71,6 +81,10 @@ bool link_write(struct link *link);
  * breaks the protocol. */
 bool link_read(struct link *link, void (*take)(void *context, const struct link_frame *frame),
                void *context);
+
+/* Says that it is the outside's turn, and takes its frames. False: it is gone. */
+bool link_take_turns(struct link *link,
+                     void (*take)(void *context, const struct link_frame *frame), void *context);
 
 uint32_t link_number(const uint8_t *bytes);
 

@@ -4,7 +4,7 @@
  *
  * usage: hostagent PORT [PROGRAM [ARGUMENT...]]
  *
- * PORT is the name of a virtio-serial port. PROGRAM is run first and waited for: the rest of the
+ * PORT is what link.h's link_open() takes. PROGRAM is run first and waited for: the rest of the
  * set-up, for instance. As the first process the agent reaps orphans too; when the other end of
  * the port goes away it switches the machine off.
  */
@@ -22,7 +22,11 @@
 #include "link.h"
 #include "process.h"
 
-enum { PROCESSES = 128, FDS = 2 + 3 * PROCESSES };
+enum {
+    PROCESSES = 128,
+    FDS = 2 + 3 * PROCESSES,
+    TURN_MS = 1000 /* of the machine's clock: so late is a signal for what says nothing */
+};
 
 struct agent {
     struct link link;
@@ -92,6 +96,15 @@ static void reap(struct agent *agent)
     }
 }
 
+static bool runs_anything(const struct agent *agent)
+{
+    for (unsigned i = 0; i < PROCESSES; i++) {
+        if (agent->processes[i].used)
+            return true;
+    }
+    return false;
+}
+
 /* What to wait for; a descriptor of -1 is passed over by poll(). */
 static void fill_poll(const struct agent *agent, struct pollfd *fds)
 {
@@ -129,13 +142,29 @@ static void serve_processes(struct agent *agent, const struct pollfd *fds)
     }
 }
 
+/* The outside has its turn when there is news for it, when nothing runs, and now and then. */
+static bool take_turns(struct agent *agent, bool now)
+{
+    while (now || link_wants_write(&agent->link) || !runs_anything(agent)) {
+        if (!link_take_turns(&agent->link, take, agent))
+            return false;
+        now = false;
+    }
+    return true;
+}
+
 static void serve(struct agent *agent)
 {
     static struct pollfd fds[FDS];
+    bool turns = agent->link.takes_turns;
+    int ready = 1;
 
     while (!agent->broken) {
+        if (turns && !take_turns(agent, ready == 0))
+            return;
         fill_poll(agent, fds);
-        if (poll(fds, FDS, -1) < 0 && errno != EINTR)
+        ready = poll(fds, FDS, turns ? TURN_MS : -1);
+        if (ready < 0 && errno != EINTR)
             return;
         if ((fds[0].revents & (POLLERR | POLLHUP | POLLNVAL)))
             return;
@@ -143,7 +172,7 @@ static void serve(struct agent *agent)
             return;
         reap(agent);
         serve_processes(agent, fds);
-        if (!link_write(&agent->link))
+        if (!turns && !link_write(&agent->link))
             return;
     }
 }
@@ -162,31 +191,9 @@ static void run_first(char **arguments)
         fprintf(stderr, "hostagent: %s did not end well\n", arguments[0]);
 }
 
-/* The device of the virtio-serial port with that name. */
-static bool find_port(const char *name, char *path, size_t size)
-{
-    for (unsigned port = 0; port < 32; port++) {
-        char attribute[64], found[64] = "";
-
-        snprintf(attribute, sizeof(attribute), "/sys/class/virtio-ports/vport0p%u/name", port);
-        FILE *file = fopen(attribute, "re");
-        if (!file)
-            continue;
-        int items = fscanf(file, "%63s", found);
-        fclose(file);
-        if (items == 1 && strcmp(found, name) == 0) {
-            snprintf(path, size, "/dev/vport0p%u", port);
-            return true;
-        }
-    }
-    errno = ENODEV;
-    return false;
-}
-
 int main(int count, char **arguments)
 {
     static struct agent agent;
-    char path[64];
     sigset_t children;
 
     if (count < 2) {
@@ -200,8 +207,7 @@ int main(int count, char **arguments)
     sigprocmask(SIG_BLOCK, &children, NULL);
     signal(SIGPIPE, SIG_IGN);
     agent.signals = signalfd(-1, &children, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (agent.signals < 0 || !find_port(arguments[1], path, sizeof(path)) ||
-        !link_open(&agent.link, path)) {
+    if (agent.signals < 0 || !link_open(&agent.link, arguments[1])) {
         perror(arguments[1]);
         return 1;
     }
