@@ -197,7 +197,7 @@ static void interrupt(void *transport, uint32_t queue)
 
 void virtio_mmio_ack(struct virtio_mmio *mmio, uint32_t bits)
 {
-    if (acks_are_late(mmio)) {
+    if (acks_are_late(mmio) || mmio->device->external_interrupts) {
         bits &= ~VIRTIO_MMIO_INT_VRING;
     }
     if (__atomic_load_n(mmio->interrupt, __ATOMIC_RELAXED) & bits) {
@@ -231,6 +231,10 @@ static void running(void *transport, bool is_running)
 {
     struct virtio_mmio *mmio = transport;
 
+    if (is_running && mmio->device->external_interrupts) {
+        __atomic_fetch_or(mmio->interrupt, VIRTIO_MMIO_INT_VRING, __ATOMIC_ACQ_REL);
+        interrupt_status_changed(mmio);
+    }
     if (mmio->place_ops != NULL && mmio->place_ops->running != NULL) {
         mmio->place_ops->running(mmio->place, mmio->device, is_running);
     }
