@@ -144,5 +144,6 @@ void vhost_stop_vring(struct vhost *vhost, const struct vhost_vring *vring)
         /* Stopped, the kernel has given back all that it took. */
         vring->queue->next_avail = (uint16_t)state.num;
         vring->queue->next_used = (uint16_t)state.num;
+        vring->queue->avail_seen = (uint16_t)state.num;
     }
 }
