@@ -26,23 +26,21 @@ from .progress import say
 MIB = 1 << 20
 GRAIN = 128 * MIB  # the kernel hot-plugs persistent memory in sections of this size
 # What the host needs to reach its root file system and the agent's port.
-BOOT_MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "nd_pmem", "of_pmem",
-                "crc32c_generic", "ext4")
-# What it loads next, for what runs in it.
-HOST_MODULES = ("tun", "vhost_net", "vhost_vsock", "loop", "fuse", "bridge", "veth", "virtio_blk",
-                "virtio_net")
-# What is there for modprobe.
-AT_HAND = ("vsock_loopback", "vmw_vsock_virtio_transport", "virtio_balloon", "virtio_rng",
-           "virtio_mem", "virtio_iommu", "virtiofs", "overlay", "squashfs", "erofs", "isofs",
-           "brd", "null_blk", "nbd", "dummy", "macvlan", "macvtap", "ipvlan", "sch_tbf",
-           "vfio_pci", "vfio_iommu_type1", "iommufd", "nvme", "igb", "igbvf", "virtio_scsi",
-           "sd_mod", "uio_pci_generic")
+BOOT_MODULES = ("virtio_pci", "virtio_console", "nd_pmem", "of_pmem", "crc32c_generic", "ext4")
+# What the kernel loads when it is asked for (by opening a device, for instance), and modprobe.
+AT_HAND = ("tun", "vhost_net", "vhost_vsock", "vsock_loopback", "vmw_vsock_virtio_transport",
+           "loop", "fuse", "bridge", "veth", "virtio_mmio", "virtio_blk", "virtio_net",
+           "virtio_balloon", "virtio_rng", "virtio_mem", "virtio_iommu", "virtiofs", "overlay",
+           "squashfs", "erofs", "isofs", "brd", "null_blk", "nbd", "dummy", "macvlan", "macvtap",
+           "ipvlan", "sch_tbf", "vfio_pci", "vfio_iommu_type1", "iommufd", "nvme", "igb", "igbvf",
+           "virtio_scsi", "sd_mod", "uio_pci_generic")
 # Debian packages for the host, and what is taken from them with its libraries.
 PACKAGES = ("passt", "iproute2", "dash", "bash", "ncurses-base")
 PROGRAMS = ("usr/bin/passt", "bin/ip", "sbin/bridge", "sbin/tc", "bin/ss", "bin/dash",
             "bin/bash")
 TERMINALS = ("l/linux", "s/screen", "t/tmux-256color", "v/vt100", "x/xterm", "x/xterm-256color")
 PROGRAMS_FORMAT = 2  # increased whenever these change: then older caches are fetched again
+ALIAS = re.compile(rb"\0alias=([^\0]+)")
 APPLETS = re.compile(rb"\0(\[\0\[\[\0(?:[a-z0-9_.\-]+\0)+)\0")
 AGENT_FLAGS = ["-static", "-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
 AGENT = "usr/lib/bothy/hostagent"
@@ -251,37 +249,30 @@ def with_image(directory, image, spare):
         make_ext4(directory or empty, image, "with", spare)
 
 
-def module_files(kernel):
-    """(release, {file name: content}) of the modules, with a modules.dep for modprobe."""
-    release = os.path.basename(modules.tree(kernel))
-    files = modules.modules(kernel, [], BOOT_MODULES + HOST_MODULES + AT_HAND)
-    known = {modules.named(name.removesuffix(".ko")): name for name, _ in files}
-    wants = {name: [known[other] for other in modules.needs(data)[0] if other in known]
-             for name, data in files}
-    lines = []
-    for name in wants:
-        # All that has to be loaded before, the last first: so modprobe wants it.
-        order = []
-        for item in wants[name]:
-            for other in [item] + [later for later in order_of(item, wants)]:
-                if other in order:
-                    order.remove(other)
-                order.append(other)
-        lines.append(" ".join([name + ":"] + order) + "\n")
-    result = dict(files)
-    result["modules.dep"] = "".join(lines).encode()
-    return release, result
-
-
-def order_of(name, wants):
-    """What `name` depends on, nearest first."""
+def load_order(name, wants):
+    """What has to be loaded before `name`, the last first: so modprobe wants it."""
     found = []
     for other in wants[name]:
-        for item in [other] + order_of(other, wants):
+        for item in [other] + load_order(other, wants):
             if item in found:
                 found.remove(item)
             found.append(item)
     return found
+
+
+def module_files(kernel):
+    """(release, {file name: content}) of the modules, with depmod's lists of them."""
+    release = os.path.basename(modules.tree(kernel))
+    files = dict(modules.modules(kernel, [], BOOT_MODULES + AT_HAND))
+    known = {modules.named(name.removesuffix(".ko")): name for name in files}
+    wants = {name: [known[other] for other in modules.needs(data)[0] if other in known]
+             for name, data in files.items()}
+    depends = [" ".join([name + ":"] + load_order(name, wants)) for name in wants]
+    aliases = [f"alias {alias.decode()} {modules.named(name.removesuffix('.ko'))}"
+               for name, data in files.items() for alias in ALIAS.findall(data)]
+    files["modules.dep"] = "\n".join(depends + [""]).encode()
+    files["modules.alias"] = "\n".join(aliases + [""]).encode()
+    return release, files
 
 
 def read(path):
@@ -302,8 +293,7 @@ def make_initrd(kernel, path, extra=None):
     base = f"add/usr/lib/modules/{release}/"
     adds = {base + name: data for name, data in files.items()}
     adds["add/" + AGENT] = read(agent())
-    adds["add/" + SETUP] = read(os.path.join(tools, "setup")).replace(
-        b"@MODULES@", " ".join(HOST_MODULES).encode())
+    adds["add/" + SETUP] = read(os.path.join(tools, "setup"))
     if os.path.exists(paths.out("bothy")):
         adds["add/usr/bin/bothy"] = read(paths.out("bothy"))
     adds["add/usr/share/bothy/initrd.cpio.gz"] = read(fetch.initrd())
