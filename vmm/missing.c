@@ -37,11 +37,6 @@ struct vmm_device *rng_create(struct vm *vm, struct error *error)
     return missing("rng", error);
 }
 
-struct vmm_device *virtio_console_create(struct vm *vm, struct error *error)
-{
-    return missing("virtio console", error);
-}
-
 bool disk_set_rate(struct vmm_device *device, const struct config_rate *rate, struct error *error)
 {
     return missing("disk_set_rate", error);

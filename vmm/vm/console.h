@@ -5,8 +5,9 @@
  * bounded buffer of output is kept for who attaches later; a slow reader loses the oldest bytes,
  * the guest is never made to wait for one.
  *
- * Keys on a terminal: Ctrl-A x ends the VM, c switches between serial port and virtio console,
- * b sends a break, h helps, Ctrl-A Ctrl-A is a Ctrl-A.
+ * Keys, on the terminal and from who is attached: Ctrl-A x ends the VM (who is attached is only
+ * detached), c switches between serial port and virtio console, b sends a break, h helps, Ctrl-A
+ * Ctrl-A is a Ctrl-A. So an attached program passes on all that is typed as it is.
  */
 #ifndef VMM_VM_CONSOLE_H
 #define VMM_VM_CONSOLE_H
@@ -30,16 +31,17 @@ struct console_sink {
     void *device;
 };
 
-/* listen_fd: of the console socket, or -1; it becomes the console's. */
+/* listen_fd: of the console socket, or -1; it becomes the console's. The terminal is left to the
+ * caller (vmm/vm/terminal.h), who has to restore it whatever becomes of this process. */
 struct console *console_create(struct vm *vm, struct loop *loop, const struct config_serial *config,
                                int listen_fd, struct error *error);
-/* Restores the terminal. NULL-safe. */
+/* NULL-safe. */
 void console_destroy(struct console *console);
 
 void console_attach(struct console *console, enum console_port port,
                     const struct console_sink *sink);
 
-/* A byte from the guest; from any thread. */
+/* Bytes from the guest; from any thread. Never blocks. */
 void console_output(struct console *console, enum console_port port, const uint8_t *bytes,
                     size_t count);
 /* The device has room for input again; from any thread. */

@@ -48,6 +48,11 @@ bool vm_power_button(struct vm *vm);
 /* End the VM now: loop_stop() and this exit code. Any thread; the first call's code wins. */
 void vm_end(struct vm *vm, enum exit_code code, const char *reason);
 
+/* Before vm_build(): a listening socket for `bothy console`, which becomes the VM's. */
+void vm_set_console_socket(struct vm *vm, int listen_fd);
+/* After vm_build(): the guest's device tree (--dump-dtb), in guest memory. */
+const void *vm_device_tree(const struct vm *vm, size_t *ret_size);
+
 enum vm_state vm_get_state(const struct vm *vm);
 enum exit_code vm_exit_code(const struct vm *vm);
 struct vm_config *vm_get_config(struct vm *vm);
@@ -71,6 +76,11 @@ void vm_memory_region(const struct vm *vm, struct vm_memory_region *ret_region);
  * guest for this device when it is written, for vhost; -1 where the backend can't. */
 int vm_queue_kick_fd(struct vm *vm, struct virtio_device *device, uint16_t queue);
 int vm_queue_call_fd(struct vm *vm, struct virtio_device *device, uint16_t queue);
+
+/* Where the guest's serial port leads to (vmm/vm/console.h); exists from before the devices are
+ * made until after they are gone. */
+struct console;
+struct console *vm_console(struct vm *vm);
 
 /* The devices, for the API and metrics; in the order of their places. */
 struct vmm_device *vm_devices(struct vm *vm);
