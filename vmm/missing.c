@@ -9,12 +9,6 @@ static void *missing(const char *what, struct error *error)
     return NULL;
 }
 
-struct vmm_device *disk_create(struct vm *vm, const struct config_disk *config,
-                               struct error *error)
-{
-    return missing("disk", error);
-}
-
 struct vmm_device *net_create(struct vm *vm, const struct config_net *config, struct error *error)
 {
     return missing("net", error);
@@ -35,16 +29,6 @@ struct vmm_device *balloon_create(struct vm *vm, const struct config_balloon *co
 struct vmm_device *rng_create(struct vm *vm, struct error *error)
 {
     return missing("rng", error);
-}
-
-bool disk_set_rate(struct vmm_device *device, const struct config_rate *rate, struct error *error)
-{
-    return missing("disk_set_rate", error);
-}
-
-bool disk_replace(struct vmm_device *device, const char *path, struct error *error)
-{
-    return missing("disk_replace", error);
 }
 
 bool net_set_rate(struct vmm_device *device, const struct config_rate *rx,
