@@ -427,6 +427,7 @@ int vring_add(struct vring_driver *driver, uint16_t index, const struct vring_bu
     token = packed(driver) ? add_packed(driver, queue, buffers, count, indirect)
                            : add_split(driver, queue, buffers, count, indirect);
     queue->slots[token] = (uint16_t)count;
+    queue->added = (uint16_t)(queue->added + (packed(driver) ? count : 1));
     queue->free = (uint16_t)(queue->free - count);
     return token;
 }
@@ -444,7 +445,7 @@ static bool event_passed(uint16_t event, uint16_t now, uint16_t old)
 
 static bool wants_notification(struct vring_driver *driver, const struct vring_queue *queue)
 {
-    uint16_t old = queue->kicked;
+    uint16_t old = (uint16_t)(queue->next_avail - queue->added);
     uint32_t event;
     uint16_t place;
 
@@ -463,7 +464,6 @@ static bool wants_notification(struct vring_driver *driver, const struct vring_q
     if (((event >> 15) & 1) != queue->avail_wrap) {
         place = (uint16_t)(place - queue->size);
     }
-    old = old > queue->next_avail ? (uint16_t)(old - queue->size) : old;
     return event_passed(place, queue->next_avail, old);
 }
 
@@ -472,7 +472,7 @@ bool vring_kick(struct vring_driver *driver, uint16_t index)
     struct vring_queue *queue = &driver->queues[index];
     bool wants = wants_notification(driver, queue);
 
-    queue->kicked = queue->next_avail;
+    queue->added = 0;
     if (wants) {
         vring_notify(driver, index);
     }

@@ -69,7 +69,7 @@ struct vring_queue {
     uint16_t free;                        /* descriptors */
     uint16_t next_avail, next_used;
     bool avail_wrap, used_wrap; /* packed */
-    uint16_t kicked;            /* next_avail at the last vring_kick() */
+    uint16_t added;             /* since the last vring_kick(): chains, or packed descriptors */
     bool interrupts;            /* see vring_set_interrupts() */
     uint16_t *slots;            /* of each token: ring descriptors; 0: not in use */
     uint16_t *next_free;        /* split: the free list and the chains */
