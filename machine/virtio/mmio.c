@@ -367,7 +367,7 @@ void virtio_mmio_access(void *device, uint64_t offset, unsigned int size, bool w
     } else {
         *value = virtio_device_config_read(virtio, (uint32_t)offset - REG_CONFIG, size);
     }
-    reset = write && offset == REG_STATUS && virtio->resetting;
+    reset = write && offset == REG_STATUS && (*value & 0xff) == 0 && virtio->resetting;
     spin_unlock(&virtio->lock);
     if (unlikely(reset) && mmio->place_ops != NULL && mmio->place_ops->wait_reset != NULL) {
         mmio->place_ops->wait_reset(mmio->place, virtio);
