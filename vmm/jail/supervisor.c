@@ -273,7 +273,7 @@ static bool become_vm(pid_t parent, int sockets[2], const sigset_t *before)
 
 bool supervisor_fork(const struct supervisor_hooks *hooks, int *ret_code, struct error *error)
 {
-    static struct supervisor s;
+    struct supervisor s = {.sealed = false};
     int sockets[2];
     sigset_t set;
     sigset_t before;

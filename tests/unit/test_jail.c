@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The jail, in processes of its own: what is refused ends with a message that names the call, what
+ * was open goes on working, and the supervisor does only what was allowed before the seal.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "vmm/jail/jail.h"
+#include "vmm/jail/supervisor.h"
+
+#define FINE 42
+
+/* Runs `body` in a child and returns its wait status; what it writes to stderr goes to text. */
+static int run(int (*body)(void), char *text, size_t size)
+{
+    int pipes[2];
+    int status;
+    size_t total = 0;
+    ssize_t count;
+    pid_t child;
+
+    assert_int_equal(pipe(pipes), 0);
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        close(pipes[0]);
+        dup2(pipes[1], STDERR_FILENO);
+        close(pipes[1]);
+        _exit(body());
+    }
+    close(pipes[1]);
+    while ((count = read(pipes[0], text + total, size - 1 - total)) > 0) {
+        total += (size_t)count;
+    }
+    text[total] = '\0';
+    close(pipes[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status;
+}
+
+static const struct config_jail shut = {0};
+
+static bool enter(enum jail_thread kind)
+{
+    struct error error = ERROR_NONE;
+
+    if (!jail_enter(&shut, &error) || !jail_thread(&shut, kind, &error)) {
+        dprintf(STDERR_FILENO, "%s\n", error.text);
+        return false;
+    }
+    return true;
+}
+
+static int open_a_file(void)
+{
+    return enter(JAIL_MAIN) ? open("/etc/passwd", O_RDONLY) : 1;
+}
+
+static int start_a_program(void)
+{
+    char *const arguments[] = {(char *)(uintptr_t) "/bin/true", NULL};
+
+    return enter(JAIL_MAIN) ? execv("/bin/true", arguments) : 1;
+}
+
+static int make_code(void)
+{
+    if (!enter(JAIL_MAIN)) {
+        return 1;
+    }
+    return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                0) == MAP_FAILED;
+}
+
+static int vcpu_sends(void)
+{
+    if (!enter(JAIL_MAIN)) {
+        return 1;
+    }
+    struct error error = ERROR_NONE;
+
+    if (!jail_thread(&shut, JAIL_VCPU, &error)) {
+        return 1;
+    }
+    return (int)send(0, "x", 1, 0);
+}
+
+static int go_on(void)
+{
+    int pipes[2];
+    char byte = 'x';
+
+    if (pipe(pipes) != 0 || !enter(JAIL_MAIN)) {
+        return 1;
+    }
+    if (write(pipes[1], &byte, 1) != 1 || read(pipes[0], &byte, 1) != 1 || byte != 'x') {
+        return 2;
+    }
+    if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+        MAP_FAILED) {
+        return 3;
+    }
+    return FINE;
+}
+
+static void *vcpu_thread(void *argument)
+{
+    struct error error = ERROR_NONE;
+
+    (void)argument;
+    return jail_thread(&shut, JAIL_VCPU, &error) ? NULL : (void *)1;
+}
+
+static void *nothing(void *argument)
+{
+    return argument;
+}
+
+/* glibc prepares itself for threads when the first one is made: that is before the jail. */
+static int threads_after(void)
+{
+    pthread_t thread;
+    void *result;
+
+    if (pthread_create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0) {
+        return 1;
+    }
+    if (!enter(JAIL_MAIN) || pthread_create(&thread, NULL, vcpu_thread, NULL) != 0) {
+        return 1;
+    }
+    pthread_join(thread, &result);
+    return result == NULL ? FINE : 2;
+}
+
+static void test_refused_calls_are_named(void **state)
+{
+    static const struct {
+        int (*body)(void);
+        const char *name;
+    } cases[] = {{open_a_file, "openat"},
+                 {start_a_program, "execve"},
+                 {make_code, "mmap"},
+                 {vcpu_sends, "sendto"}};
+    char text[4096];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int status = run(cases[i].body, text, sizeof(text));
+
+        assert_true(WIFEXITED(status));
+        assert_int_equal(WEXITSTATUS(status), EXIT_CODE_VMM);
+        assert_non_null(strstr(text, cases[i].name));
+        assert_non_null(strstr(text, "isn't allowed"));
+    }
+}
+
+static void test_allowed_calls_work(void **state)
+{
+    char text[4096];
+    int status = run(go_on, text, sizeof(text));
+
+    (void)state;
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), FINE);
+    status = run(threads_after, text, sizeof(text));
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), FINE);
+}
+
+static int as_root_user(void)
+{
+    struct config_jail config = {.user = (char *)(uintptr_t) "root"};
+    struct error error = ERROR_NONE;
+    bool entered = jail_enter(&config, &error);
+
+    dprintf(STDERR_FILENO, "%s\n", error.text);
+    return entered ? 0 : (int)error.code;
+}
+
+static int as_nobody_known(void)
+{
+    struct config_jail config = {.user = (char *)(uintptr_t) "no-such-user"};
+    struct error error = ERROR_NONE;
+    bool entered = jail_enter(&config, &error);
+
+    dprintf(STDERR_FILENO, "%s\n", error.text);
+    return entered ? 0 : (int)error.code;
+}
+
+static int who_am_i(void)
+{
+    if (!enter(JAIL_MAIN)) {
+        return 1;
+    }
+    return FINE;
+}
+
+static void test_users(void **state)
+{
+    char text[4096];
+    int status;
+
+    (void)state;
+    if (geteuid() == 0) { /* only root chooses */
+        status = run(as_root_user, text, sizeof(text));
+        assert_int_equal(WEXITSTATUS(status), EXIT_CODE_USAGE);
+        assert_non_null(strstr(text, "doesn't run as root"));
+        status = run(as_nobody_known, text, sizeof(text));
+        assert_int_equal(WEXITSTATUS(status), EXIT_CODE_USAGE);
+        assert_non_null(strstr(text, "no-such-user"));
+    }
+    status = run(who_am_i, text, sizeof(text));
+    assert_int_equal(WEXITSTATUS(status), FINE);
+}
+
+/* ---- the supervisor ---- */
+
+static char directory[64];
+static int cleanups;
+
+static void cleanup(void *argument, int code)
+{
+    (void)argument;
+    (void)code;
+    cleanups++;
+}
+
+/* Forks; the child runs body and exits with what it returns. Returns the supervisor's code. */
+static int supervise(int (*body)(void))
+{
+    struct supervisor_hooks hooks = {cleanup, NULL};
+    struct error error = ERROR_NONE;
+    int code = -1;
+
+    fflush(NULL);
+    cleanups = 0;
+    if (supervisor_fork(&hooks, &code, &error)) {
+        _exit(body());
+    }
+    assert_int_equal(error.code, EXIT_CODE_OK);
+    assert_int_equal(cleanups, 1);
+    return code;
+}
+
+static int returns_7(void)
+{
+    return 7;
+}
+
+static int dies(void)
+{
+    raise(SIGKILL);
+    return 0;
+}
+
+static int asks(void)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/file", directory);
+    if (supervisor_open(path, true, false) >= 0 || errno != EACCES) {
+        return 1; /* not yet allowed */
+    }
+    if (!supervisor_allow_open(directory)) {
+        return 2;
+    }
+    supervisor_seal();
+    if (supervisor_allow_open("/etc") || supervisor_open("/etc/passwd", true, false) >= 0) {
+        return 3;
+    }
+    fd = supervisor_open(path, true, false);
+    if (fd < 0 || read(fd, path, 4) != 4 || memcmp(path, "data", 4) != 0) {
+        return 4;
+    }
+    snprintf(path, sizeof(path), "%s/../%s/file", directory, strrchr(directory, '/') + 1);
+    if (supervisor_open(path, true, false) >= 0) {
+        return 5; /* another way to write the directory isn't the directory */
+    }
+    snprintf(path, sizeof(path), "%s/link", directory);
+    if (supervisor_open(path, true, false) >= 0) {
+        return 6;
+    }
+    return FINE;
+}
+
+static int connects(void)
+{
+    char prefix[128];
+    int fd;
+
+    snprintf(prefix, sizeof(prefix), "%s/v.sock", directory);
+    if (!supervisor_allow_connect(prefix)) {
+        return 1;
+    }
+    supervisor_seal();
+    fd = supervisor_connect(prefix, 1024);
+    if (fd < 0) {
+        return 2;
+    }
+    if (supervisor_connect(prefix, 1025) >= 0 || errno != ENOENT) {
+        return 3;
+    }
+    snprintf(prefix, sizeof(prefix), "%s/other", directory);
+    if (supervisor_connect(prefix, 1024) >= 0 || errno != EACCES) {
+        return 4;
+    }
+    return FINE;
+}
+
+static void test_supervisor_codes(void **state)
+{
+    (void)state;
+    assert_int_equal(supervise(returns_7), 7);
+    assert_int_equal(supervise(dies), EXIT_CODE_SIGNAL + SIGKILL);
+}
+
+static void test_supervisor_requests(void **state)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    char path[128];
+    int fd;
+
+    (void)state;
+    strcpy(directory, "/tmp/bothy-test-XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof(path), "%s/file", directory);
+    fd = open(path, O_CREAT | O_WRONLY, 0644);
+    assert_int_equal(write(fd, "data", 4), 4);
+    close(fd);
+    snprintf(path, sizeof(path), "%s/link", directory);
+    assert_int_equal(symlink("/etc/passwd", path), 0);
+    assert_int_equal(supervise(asks), FINE);
+
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/v.sock_1024", directory);
+    fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    assert_int_equal(supervise(connects), FINE);
+    close(fd);
+    unlink(address.sun_path);
+    unlink(path);
+    snprintf(path, sizeof(path), "%s/file", directory);
+    unlink(path);
+    assert_int_equal(rmdir(directory), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused_calls_are_named),
+        cmocka_unit_test(test_allowed_calls_work),
+        cmocka_unit_test(test_users),
+        cmocka_unit_test(test_supervisor_codes),
+        cmocka_unit_test(test_supervisor_requests),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
