@@ -17,9 +17,11 @@ close_stdin(). What a host has written to its disks is gone with it.
 """
 
 import contextlib
+import io
 import os
 import shutil
 import socket
+import tarfile
 import tempfile
 import time
 
@@ -34,7 +36,8 @@ MIB = 1 << 20
 BOOT_SECONDS = 300  # far above what a loaded machine needs
 LOOK = 0.5
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOME": "/root",
-               "USER": "root", "LANG": "C.UTF-8", "BOTHY_WITH": "/with"}
+               "USER": "root", "LANG": "C.UTF-8", "BOTHY_WITH": "/with",
+               "BOTHY_SHARE": "/usr/share/bothy"}
 KERNEL = "linux-6.12-cloud"
 
 
@@ -152,7 +155,7 @@ class Host:
     def spawn(self, command, *, terminal=False, cwd="/with", env=None, on_data=None):
         """Starts a command (a text for sh -c, or a list); returns its hostlink.Process."""
         arguments = ["sh", "-c", command] if isinstance(command, str) else list(command)
-        environment = dict(ENVIRONMENT, **({"TERM": "xterm"} if terminal else {}), **(env or {}))
+        environment = ENVIRONMENT | ({"TERM": "xterm"} if terminal else {}) | (env or {})
         return self.link.start(arguments, cwd, environment, terminal, on_data)
 
     def run(self, command, timeout=120, *, stdin=b"", cwd="/with", env=None):
@@ -175,6 +178,17 @@ class Host:
     def get(self, path, timeout=120):
         """The bytes of a file in the host."""
         return self.run(["cat", path], timeout).check().out
+
+    def fetch_tree(self, path, target, timeout=600):
+        """Copies the files below a directory of the host into the directory `target`."""
+        done = self.run(["tar", "-c", "-C", path, "."], timeout).check()
+        os.makedirs(target, exist_ok=True)
+        with tarfile.open(fileobj=io.BytesIO(done.out)) as tar:
+            for member in tar.getmembers():
+                parts = member.name.split("/")
+                if (member.isfile() or member.isdir()) and ".." not in parts:
+                    member.uid, member.gid = os.getuid(), os.getgid()
+                    tar.extract(member, target)
 
     def kill(self):
         """Ends the machine; harmless when it has ended."""

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""./run --type2: boots the test host, and runs a command, a shell or a guest in it."""
+"""./run --type2: boots the test host, and runs a guest, a command or a shell in it."""
 
 import contextlib
 import os
+import select
 import signal
+import stat
 import sys
 import threading
 import time
+from argparse import RawDescriptionHelpFormatter
 
-from . import build, fetch, paths
-from .errors import (EXIT_INTERRUPTED, EXIT_MACHINE, EXIT_OK, EXIT_SETUP, EXIT_TIMEOUT,
-                     EXIT_USAGE, SetupError, UsageError)
+from . import build, fetch, hostguest, hostlocal, paths
+from .errors import EXIT_MACHINE, EXIT_TIMEOUT, SetupError, UsageError
 from .host import KERNEL, Host, HostEnded
 from .machine import WaitFailed
 from .options import Parser, count
@@ -19,68 +21,46 @@ from .terminal import Terminal, window_size
 
 HELP = """\
 Boots a Debian Linux with KVM at EL2 of an emulated Arm machine (QEMU), the host, with `bothy` on
-its PATH. Without --with, --shell or COMMAND a Debian guest runs in it under `bothy run`, and a
-table tells how that went.
+its PATH; on an Arm machine with /dev/kvm that one is the host. Without --with, --shell or COMMAND
+a Debian guest runs in it under `bothy run`, and a table tells how that went.
 """
 EPILOG = """\
 COMMAND runs as root in /with, where the files of DIR are (a copy, which it may change). One word
 is given to a shell; several are a program and its arguments. Its standard output and error are
-./run's, and its exit status too (128 + N for signal N). Without COMMAND, --with gives a shell.
+./run's, and its exit status too (128 + N for signal N). --with without COMMAND gives a shell.
 docs/type2-host.md has what is in the host.
 
-exit codes: COMMAND's own, or 2 wrong usage, 3 something is missing or can't be installed, 4 the
-  time was up, 5 the host panicked or its machine ended, 130 interrupted.
+exit codes: COMMAND's own, or 1 the guest crashed, 2 wrong usage, 3 something is missing or can't
+  be installed, 4 the time was up, 5 the guest did not start, or the host panicked or its machine
+  ended, 130 interrupted.
 """
 
 
 def make_parser():
     parser = Parser(prog="./run --type2", description=HELP, allow_abbrev=False, epilog=EPILOG,
+                    formatter_class=RawDescriptionHelpFormatter,
                     usage="./run --type2 [OPTION...] [--with DIR] [--shell | -- COMMAND...]")
     add = parser.add_argument
     add("--type2", action="store_true", help="the host with KVM instead of Bothy at EL2")
     add("--with", dest="with_dir", metavar="DIR", help="its files are in /with in the host")
     add("--out", metavar="DIR", help="afterwards what is in /with/out is copied to DIR")
     add("--shell", "--interactive", action="store_true", help="a shell in the host")
-    add("--host-kernel", metavar="NAME", default=KERNEL, choices=list(fetch.KERNELS),
-        help=f"the host's kernel (default {KERNEL})")
-    add("--guest-kernel", metavar="NAME", action="append", choices=list(fetch.KERNELS),
-        help="a kernel to have in /usr/share/bothy; repeatable (default linux-6.12-cloud)")
+    add("--host-kernel", metavar="NAME", default=KERNEL,
+        help=f"the host's kernel (default {KERNEL}): {', '.join(fetch.KERNELS)}")
+    add("--guest-kernel", metavar="NAME", action="append",
+        help=f"have that one in /usr/share/bothy; repeatable (default {KERNEL})")
     add("--cpu", metavar="MODEL", help="max (default), cortex-a72, neoverse-n1, ...")
     add("--smp", type=count(1, 8), default=2, metavar="N", help="CPUs (default 2)")
     add("--mem", type=count(512, 65536), default=2048, metavar="MIB",
         help="the host's memory (default 2048)")
     add("--gic", type=int, choices=(2, 3), default=3, help="the interrupt controller's version")
     add("--icount", action="store_true", help="count instructions: repeatable, and slower")
+    add("--emulate", action="store_true", help="QEMU also where there is a /dev/kvm")
     add("--timeout", type=count(0, 1 << 20), metavar="S",
         help="give up after S seconds (default 600, for a shell 0: never)")
     add("--log", metavar="FILE", help="write what the host's kernel says to FILE")
     add("--no-build", action="store_true", help="take out/ as it is")
     return parser
-
-
-class Streams:
-    """Brings a process's output to ours, and our input to it."""
-
-    def __init__(self):
-        self.broken = False
-
-    def show(self, is_error, data):
-        """Called by the link's thread."""
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(2 if is_error else 1, view):]
-        except OSError:
-            self.broken = True  # nobody reads any more: `./run ... | head`
-
-    def pass_input(self, process, terminal):
-        """Until the end of our input or of the process; ends with the program."""
-        with contextlib.suppress(WaitFailed, OSError):
-            while terminal.open and process.status is None:
-                data = terminal.read(60)
-                if data:
-                    process.write(data, timeout=None)
-            process.close_stdin()
 
 
 def split_arguments(arguments):
@@ -91,58 +71,103 @@ def split_arguments(arguments):
     return arguments[:place], arguments[place + 1:]
 
 
-def attend(host, process, streams, terminal, deadline):
+class Streams:
+    """Brings a process's output to ours, and our input to it."""
+
+    def __init__(self):
+        self.broken = False
+        self.resized = False
+
+    def show(self, is_error, data):
+        """Called by the link's thread."""
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(2 if is_error else 1, view):]
+        except OSError:
+            self.broken = True  # nobody reads any more: `./run ... | head`
+
+    def pass_input(self, process):
+        """Until the end of our input or of the process."""
+        with contextlib.suppress(WaitFailed, OSError, ValueError):
+            while process.status is None:
+                if not select.select([0], [], [], 60)[0]:
+                    continue
+                data = os.read(0, 1 << 16)
+                if not data:
+                    break
+                process.write(data, timeout=None)
+        process.close_stdin()
+
+
+def comes_at_once():
+    """Whether reading our input can't wait for anybody: a file, /dev/null, or nothing."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return True
+    return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(0))
+
+
+def attend(host, process, streams, deadline):
     """Waits for the process's end; returns its status, None if the time was up."""
-    threading.Thread(target=streams.pass_input, args=(process, terminal), daemon=True).start()
+    if host.icount and comes_at_once():
+        streams.pass_input(process)  # before the host goes on: so its input is part of the run
+    else:
+        threading.Thread(target=streams.pass_input, args=(process,), daemon=True).start()
     while True:
-        left = 3600 if deadline is None else deadline - time.monotonic()
+        left = 1 if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return None
         try:
-            return process.wait(min(left, 0.5 if streams.broken else left)).status
+            host.link.wait_until(lambda: process.status is not None, min(left, 0.5))
+            return process.status
         except HostEnded:
             raise
         except WaitFailed:
             if streams.broken:
                 raise BrokenPipeError from None
+        if streams.resized:
+            streams.resized = False
+            process.resize(*window_size())
 
 
-def run_in(host, command, options, deadline):
-    """Runs the command (None: a shell) with our standard streams; its status as of a shell."""
+def run_in(host, words, deadline):
+    """Runs a program with our standard streams; its status, None if the time was up."""
     on_terminal = os.isatty(0) and os.isatty(1)
     streams = Streams()
-    words = command or ["bash", "-l"]
-    if len(words) == 1:
-        words = ["sh", "-c", words[0]]
     with contextlib.ExitStack() as stack:
-        terminal = Terminal(keep_signals=not on_terminal)
         if on_terminal:
-            stack.enter_context(terminal)
+            stack.enter_context(Terminal(keep_signals=False))
         process = host.spawn(words, terminal=on_terminal, on_data=streams.show,
                              env={"TERM": os.environ.get("TERM", "xterm")})
         if on_terminal:
             process.resize(*window_size())
-            signal.signal(signal.SIGWINCH, lambda *_: process.resize(*window_size()))
-        status = attend(host, process, streams, terminal, deadline)
+            signal.signal(signal.SIGWINCH, lambda *_: setattr(streams, "resized", True))
+        return attend(host, process, streams, deadline)
+
+
+def late(options):
+    print(f"run: {options.timeout} s are over: the host was stopped", file=sys.stderr)
+    return EXIT_TIMEOUT
+
+
+def use(host, options, command, deadline):
+    """Does in the host what was asked for; returns the exit code."""
+    if options.out:
+        host.run("mkdir -p /with/out").check()
+    if options.is_guest:
+        return hostguest.show(host, deadline) or 0
+    words = command or ["bash", "-l"]
+    status = run_in(host, ["sh", "-c", words[0]] if len(words) == 1 else words, deadline)
     if status is None:
-        print(f"run: {options.timeout} s are over and the command still runs: the host was "
-              "stopped", file=sys.stderr)
-        return EXIT_TIMEOUT
+        return late(options)
+    if options.out:
+        host.fetch_tree("/with/out", options.out)
     return 128 - status if status < 0 else status
 
 
-def check(options, command):
-    """Usage errors that can be told before anything is made."""
-    if command is not None and not command:
-        raise UsageError("there is no COMMAND after --")
-    if command and options.shell:
-        raise UsageError("--shell and a COMMAND exclude each other")
-    for name, value in (("--with", options.with_dir),):
-        if value is not None and not os.path.isdir(value):
-            raise UsageError(f"{name} {value}: there is no such directory")
-
-
-def boot_and_run(options, command, log):
+def emulated(options, command, log):
     deadline = time.monotonic() + options.timeout if options.timeout else None
 
     def on_line(line):
@@ -150,31 +175,57 @@ def boot_and_run(options, command, log):
             log.write(line.text + "\n")
             log.flush()
 
+    kernels = options.guest_kernel or [KERNEL]
     host = Host(options.host_kernel, options.with_dir, options.cpu, options.smp, options.mem,
-                gic=options.gic, icount=options.icount,
-                kernels=options.guest_kernel or [KERNEL], on_line=on_line)
+                gic=options.gic, icount=options.icount, kernels=kernels, on_line=on_line)
     try:
-        try:
-            host.start(options.timeout or 300)
-        except HostEnded:
-            raise
-        except WaitFailed:
-            print(f"run: {options.timeout} s are over and the host hasn't booted", file=sys.stderr)
-            return EXIT_TIMEOUT
-        return run_in(host, command, options, deadline)
+        if options.is_guest:
+            say(f"booting the host: {options.host_kernel}, {options.smp} CPUs, "
+                f"{options.mem} MiB, in QEMU")
+        host.start(options.timeout or 300)
+        return use(host, options, command, deadline)
+    except HostEnded:
+        raise
+    except WaitFailed:
+        return late(options)
     finally:
         host.kill()
+
+
+def check(options, command):
+    """Usage errors, before anything is made."""
+    if command is not None and not command:
+        raise UsageError("there is no COMMAND after --")
+    if command and options.shell:
+        raise UsageError("--shell and a COMMAND exclude each other")
+    if options.with_dir is not None and not os.path.isdir(options.with_dir):
+        raise UsageError(f"--with {options.with_dir}: there is no such directory")
+    if options.out is not None and not command:
+        raise UsageError("--out needs a COMMAND")
+    if options.out is not None and os.path.exists(options.out) and not os.path.isdir(options.out):
+        raise UsageError(f"--out {options.out}: this is not a directory")
+    for name in [options.host_kernel] + (options.guest_kernel or []):
+        if name not in fetch.KERNELS:
+            raise UsageError(f"{name} is none of the Debian kernels {', '.join(fetch.KERNELS)}")
+
+
+def prepare(options, command):
+    options.is_guest = not (command or options.shell or options.with_dir)
+    if options.timeout is None:
+        options.timeout = 600 if command or options.is_guest else 0
+    if not options.no_build:
+        build.build(build.DEFAULT)
+    if options.is_guest and not os.path.exists(paths.out("bothy")):
+        raise SetupError("out/bothy isn't built: run ./build")
 
 
 def run(arguments):
     arguments, command = split_arguments(arguments)
     options = make_parser().parse(arguments)
     check(options, command)
-    is_shell = not command
-    if options.timeout is None:
-        options.timeout = 0 if is_shell else 600
-    if not options.no_build:
-        build.build(build.DEFAULT)
+    prepare(options, command)
+    if hostlocal.fits(options):
+        return hostlocal.run(options, command)
     with contextlib.ExitStack() as stack:
         log = None
         if options.log:
@@ -182,7 +233,7 @@ def run(arguments):
                 log = stack.enter_context(open(options.log, "w", encoding="utf-8"))
             except OSError as error:
                 raise UsageError(f"--log {error.filename}: {error.strerror}") from error
-        return boot_and_run(options, command, log)
+        return emulated(options, command, log)
 
 
 def main(arguments):
