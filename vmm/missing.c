@@ -9,11 +9,6 @@ static void *missing(const char *what, struct error *error)
     return NULL;
 }
 
-struct vmm_device *net_create(struct vm *vm, const struct config_net *config, struct error *error)
-{
-    return missing("net", error);
-}
-
 struct vmm_device *vsock_create(struct vm *vm, const struct config_vsock *config,
                                 struct error *error)
 {
@@ -29,12 +24,6 @@ struct vmm_device *balloon_create(struct vm *vm, const struct config_balloon *co
 struct vmm_device *rng_create(struct vm *vm, struct error *error)
 {
     return missing("rng", error);
-}
-
-bool net_set_rate(struct vmm_device *device, const struct config_rate *rx,
-                  const struct config_rate *tx, struct error *error)
-{
-    return missing("net_set_rate", error);
 }
 
 bool balloon_set_target(struct vmm_device *device, uint64_t target_mib, struct error *error)

@@ -230,6 +230,22 @@ void loop_post(struct loop *loop, struct loop_work *work)
     wake(loop);
 }
 
+void loop_cancel(struct loop *loop, struct loop_work *work)
+{
+    struct loop_work *taken = __atomic_exchange_n(&loop->posted, NULL, __ATOMIC_ACQ_REL);
+
+    /* Posted again in the order in which they were, youngest first as the stack has them. */
+    while (taken != NULL) {
+        struct loop_work *next = taken->next;
+
+        atomic_store32_release(&taken->queued, 0);
+        if (taken != work) {
+            loop_post(loop, taken);
+        }
+        taken = next;
+    }
+}
+
 void loop_hook_add(struct loop *loop, struct loop_hook *hook)
 {
     hook->next = loop->hooks;

@@ -52,6 +52,8 @@ uint64_t loop_now_ns(void);
 
 /* From any thread, but not from a signal handler. */
 void loop_post(struct loop *loop, struct loop_work *work);
+/* Main thread: work that was posted doesn't run any more; nobody posts it again. */
+void loop_cancel(struct loop *loop, struct loop_work *work);
 
 /* Called after each round of events, before the loop sleeps: to submit what was collected. */
 struct loop_hook {

@@ -134,6 +134,11 @@ bool vhost_start_vring(struct vhost *vhost, const struct vhost_vring *vring)
            set_file(vhost, VHOST_SET_VRING_KICK, index, vring->kick_fd);
 }
 
+bool vhost_net_set_backend(struct vhost *vhost, uint16_t index, int tap_fd)
+{
+    return set_file(vhost, VHOST_NET_SET_BACKEND, index, tap_fd);
+}
+
 void vhost_stop_vring(struct vhost *vhost, const struct vhost_vring *vring)
 {
     struct vhost_vring_state state = {.index = vring->index};

@@ -7,6 +7,9 @@
  * vhost_features() lacks, out of virtio_device.features_offered after virtio_device_init(). It
  * also sets virtio_device.external_interrupts, because nobody tells the transport of an interrupt.
  *
+ * linux/vhost.h gives VIRTIO_F_ names other values (numbers of bits): a file that includes it must
+ * not use those of machine/virtio/virtio.h.
+ *
  * All calls are ioctl(2) on a descriptor opened by vhost_open(): they work after the process has
  * been jailed, and from vCPU threads.
  */
@@ -50,6 +53,10 @@ bool vhost_start_vring(struct vhost *vhost, const struct vhost_vring *vring);
 /* Take it back, after the device's own call has stopped it: the queue goes on from where the
  * kernel left it. */
 void vhost_stop_vring(struct vhost *vhost, const struct vhost_vring *vring);
+
+/* VHOST_NET_SET_BACKEND: the kernel takes the vring's frames from, or gives them to, this tap; -1
+ * stops it, and returns when it has let go. False and errno. */
+bool vhost_net_set_backend(struct vhost *vhost, uint16_t index, int tap_fd);
 
 /* ioctl(2) that is tried again when a signal interrupts it. */
 int vhost_ioctl(const struct vhost *vhost, unsigned long request, void *argument);
