@@ -37,8 +37,8 @@ struct disk_file {
 bool disk_file_open(const char *path, bool readonly, bool direct, const char *id,
                     struct disk_file *ret_file, struct error *error);
 
-/* The same in the jail, on descriptors that somebody outside has opened and locked and that are
- * taken over (closed on failure); direct_fd may be -1. Blocks and alignment are taken to be those of
+/* The same in the jail, on descriptors that somebody outside has opened and locked; they are taken
+ * over (closed on failure); direct_fd may be -1. Blocks and alignment are taken to be those of
  * `like`, as a guest can't be told of others. */
 bool disk_file_adopt(int fd, int direct_fd, const char *path, const struct disk_file *like,
                      const char *id, struct disk_file *ret_file, struct error *error);
