@@ -13,14 +13,24 @@
 
 #define PHANDLE_GIC 1u
 #define PHANDLE_CLOCK 2u
+#define PHANDLE_ITS 3u
+#define PHANDLE_GPIO 4u
 #define GIC_SPI 0u
 #define GIC_PPI 1u
+#define IRQ_EDGE_RISING 1u
 #define IRQ_LEVEL_HIGH 4u
+#define GPIO_ACTIVE_HIGH 0u
+#define KEY_POWER 116u
+#define POWER_PIN 3u
 
 /* What the tree needs besides the command line and the CPUs, generously. libfdt clears all the
  * room that it is given, so it isn't given 64 KiB. */
 #define TREE_SIZE 3072u
 #define TREE_SIZE_CPU 192u
+#define TREE_SIZE_ITS 256u
+#define TREE_SIZE_GPIO 640u
+#define TREE_SIZE_PMU 128u
+#define TREE_SIZE_VIRTIO 192u
 
 struct builder {
     void *fdt;
@@ -151,33 +161,63 @@ static void build_psci(struct builder *b)
     end(b);
 }
 
-static void build_timer(struct builder *b)
+/* A GICv2 has the CPUs of a private interrupt in bits 15:8 of its flags. */
+static uint32_t ppi_flags(const struct fdt_guest_config *config)
 {
+    uint32_t cpus = config->gicv2 ? (1u << MIN(config->nr_cpus, 8u)) - 1 : 0;
+
+    return cpus << 8 | IRQ_LEVEL_HIGH;
+}
+
+static void build_timer(struct builder *b, const struct fdt_guest_config *config)
+{
+    uint32_t flags = ppi_flags(config);
+
     begin(b, "timer");
     PUT_LIST(b, "compatible", "arm,armv8-timer\0arm,armv7-timer");
-    PUT_CELLS(b, "interrupts", GIC_PPI, LAYOUT_PPI_TIMER_SECURE, IRQ_LEVEL_HIGH, GIC_PPI,
-              LAYOUT_PPI_TIMER_PHYS, IRQ_LEVEL_HIGH, GIC_PPI, LAYOUT_PPI_TIMER_VIRT,
-              IRQ_LEVEL_HIGH, GIC_PPI, LAYOUT_PPI_TIMER_HYP, IRQ_LEVEL_HIGH);
+    PUT_CELLS(b, "interrupts", GIC_PPI, LAYOUT_PPI_TIMER_SECURE, flags, GIC_PPI,
+              LAYOUT_PPI_TIMER_PHYS, flags, GIC_PPI, LAYOUT_PPI_TIMER_VIRT, flags, GIC_PPI,
+              LAYOUT_PPI_TIMER_HYP, flags);
     put_flag(b, "always-on");
     end(b);
 }
 
-static void build_gic(struct builder *b)
+static void build_its(struct builder *b)
+{
+    begin(b, "its@8080000");
+    put_text(b, "compatible", "arm,gic-v3-its");
+    put_flag(b, "msi-controller");
+    PUT_CELLS(b, "#msi-cells", 1);
+    PUT_CELLS(b, "reg", CELLS64(LAYOUT_GITS_BASE), CELLS64(LAYOUT_GITS_SIZE));
+    PUT_CELLS(b, "phandle", PHANDLE_ITS);
+    end(b);
+}
+
+static void build_gic(struct builder *b, const struct fdt_guest_config *config)
 {
     const struct layout_region *gicd = &layout_regions[LAYOUT_GICD];
     const struct layout_region *gicr = &layout_regions[LAYOUT_GICR];
 
     begin(b, "intc@8000000");
-    PUT_LIST(b, "compatible", "arm,gic-v3");
-    PUT_CELLS(b, "reg", CELLS64(gicd->base), CELLS64(gicd->size), CELLS64(gicr->base),
-              CELLS64(gicr->size));
-    PUT_CELLS(b, "#redistributor-regions", 1);
+    if (config->gicv2) {
+        put_text(b, "compatible", "arm,cortex-a15-gic");
+        PUT_CELLS(b, "reg", CELLS64(gicd->base), CELLS64(gicd->size), CELLS64(LAYOUT_GICC_BASE),
+                  CELLS64(LAYOUT_GICC_SIZE));
+    } else {
+        put_text(b, "compatible", "arm,gic-v3");
+        PUT_CELLS(b, "reg", CELLS64(gicd->base), CELLS64(gicd->size), CELLS64(gicr->base),
+                  CELLS64(gicr->size));
+        PUT_CELLS(b, "#redistributor-regions", 1);
+    }
     put_flag(b, "interrupt-controller");
     PUT_CELLS(b, "#interrupt-cells", 3);
     PUT_CELLS(b, "#address-cells", 2);
     PUT_CELLS(b, "#size-cells", 2);
     put_flag(b, "ranges");
     PUT_CELLS(b, "phandle", PHANDLE_GIC);
+    if (config->its && !config->gicv2) {
+        build_its(b);
+    }
     end(b);
 }
 
@@ -215,6 +255,73 @@ static void build_rtc(struct builder *b)
     end(b);
 }
 
+static void build_pmu(struct builder *b, const struct fdt_guest_config *config)
+{
+    begin(b, "pmu");
+    put_text(b, "compatible", "arm,armv8-pmuv3");
+    PUT_CELLS(b, "interrupts", GIC_PPI, LAYOUT_PPI_PMU, ppi_flags(config));
+    end(b);
+}
+
+static void build_gpio(struct builder *b)
+{
+    begin(b, "pl061@9030000");
+    PUT_LIST(b, "compatible", "arm,pl061\0arm,primecell");
+    put_device(b, LAYOUT_GPIO);
+    PUT_CELLS(b, "#gpio-cells", 2);
+    put_flag(b, "gpio-controller");
+    put_text(b, "clock-names", "apb_pclk");
+    PUT_CELLS(b, "clocks", PHANDLE_CLOCK);
+    PUT_CELLS(b, "phandle", PHANDLE_GPIO);
+    end(b);
+    begin(b, "gpio-keys");
+    put_text(b, "compatible", "gpio-keys");
+    begin(b, "poweroff");
+    put_text(b, "label", "GPIO Key Poweroff");
+    PUT_CELLS(b, "linux,code", KEY_POWER);
+    PUT_CELLS(b, "gpios", PHANDLE_GPIO, POWER_PIN, GPIO_ACTIVE_HIGH);
+    end(b);
+    end(b);
+}
+
+/* In the order of their addresses, which is the order in which Linux finds them. */
+static void build_virtio(struct builder *b, const struct fdt_guest_config *config)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (uint32_t i = 0; i < config->nr_virtio; i++) {
+        char name[] = "virtio_mmio@a000000";
+        uint64_t base = LAYOUT_VIRTIO_BASE + i * LAYOUT_VIRTIO_STRIDE;
+
+        for (size_t digit = 0; digit < 4; digit++) { /* the place is in the low 16 bits */
+            name[sizeof(name) - 2 - digit] = digits[base >> (4 * digit) & 0xf];
+        }
+        begin(b, name);
+        put_text(b, "compatible", "virtio,mmio");
+        PUT_CELLS(b, "reg", CELLS64(base), CELLS64(LAYOUT_VIRTIO_STRIDE));
+        PUT_CELLS(b, "interrupts", GIC_SPI, LAYOUT_SPI_VIRTIO + i, IRQ_EDGE_RISING);
+        put_flag(b, "dma-coherent");
+        end(b);
+    }
+}
+
+static void build_devices(struct builder *b, const struct fdt_guest_config *config)
+{
+    if (config->uart || config->rtc || config->gpio) {
+        build_clock(b);
+    }
+    if (config->uart) {
+        build_uart(b);
+    }
+    if (config->rtc) {
+        build_rtc(b);
+    }
+    if (config->gpio) {
+        build_gpio(b);
+    }
+    build_virtio(b, config);
+}
+
 static void build_root(struct builder *b, const struct fdt_guest_config *config)
 {
     begin(b, "");
@@ -231,17 +338,12 @@ static void build_root(struct builder *b, const struct fdt_guest_config *config)
     end(b);
     build_cpus(b, config);
     build_psci(b);
-    build_timer(b);
-    build_gic(b);
-    if (config->uart || config->rtc) {
-        build_clock(b);
+    build_timer(b, config);
+    if (config->pmu) {
+        build_pmu(b, config);
     }
-    if (config->uart) {
-        build_uart(b);
-    }
-    if (config->rtc) {
-        build_rtc(b);
-    }
+    build_gic(b, config);
+    build_devices(b, config);
     end(b);
 }
 
@@ -251,10 +353,14 @@ enum status fdt_guest_build(const struct fdt_guest_config *config, void *buffer,
     struct builder b = {buffer, 0};
     size_t room;
 
-    if (config->nr_cpus == 0 || config->nr_cpus > FDT_GUEST_CPUS_MAX || size > INT32_MAX) {
+    if (config->nr_cpus == 0 || config->nr_cpus > FDT_GUEST_CPUS_MAX ||
+        config->nr_virtio > LAYOUT_VIRTIO_COUNT || size > INT32_MAX) {
         return STATUS_INVALID;
     }
-    room = TREE_SIZE + config->nr_cpus * TREE_SIZE_CPU;
+    room = TREE_SIZE + config->nr_cpus * TREE_SIZE_CPU + config->nr_virtio * TREE_SIZE_VIRTIO;
+    room += config->its ? TREE_SIZE_ITS : 0;
+    room += config->gpio ? TREE_SIZE_GPIO : 0;
+    room += config->pmu ? TREE_SIZE_PMU : 0;
     room += config->bootargs != NULL ? ALIGN_UP(strlen(config->bootargs), (size_t)8) : 0;
     room = MIN(room, size);
     b.error = fdt_create_with_flags(buffer, (int)room, FDT_CREATE_FLAG_NO_NAME_DEDUP);

@@ -9,7 +9,7 @@
 #include "bothy/status.h"
 #include "bothy/types.h"
 
-#define FDT_GUEST_CPUS_MAX 8u
+#define FDT_GUEST_CPUS_MAX 64u
 #define FDT_GUEST_ENTROPY_SIZE 40u /* 8 bytes of kaslr-seed, 32 of rng-seed */
 
 struct fdt_guest_config {
@@ -21,6 +21,11 @@ struct fdt_guest_config {
     const uint8_t *entropy;             /* FDT_GUEST_ENTROPY_SIZE bytes, NULL: none */
     bool uart;                          /* the guest has a PL011 and its console is there */
     bool rtc;                           /* the guest has a PL031 */
+    bool gicv2;                         /* instead of the GICv3 */
+    bool its;                           /* beside a GICv3 */
+    bool gpio;                          /* a PL061 with the power button */
+    bool pmu;                           /* the CPUs have a PMUv3 */
+    uint32_t nr_virtio;                 /* virtio-mmio devices, from the first place on */
 };
 
 /* Write the tree to buffer (8-byte aligned). STATUS_NO_SPACE if it doesn't fit; *ret_size is its

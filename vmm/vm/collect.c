@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VM's metrics: its own counters, the host's under the host's names, the devices'. */
+#include "vmm/api/metrics.h"
+#include "bothy/bits.h"
+#include "vmm/vm/parts.h"
+#include <stdio.h>
+#include <time.h>
+
+#define LABELS_MAX 160
+#define NS_PER_S 1e9
+
+static const char *const exit_names[BACKEND_EXIT_COUNT] = {
+    [BACKEND_EXIT_MMIO] = "mmio",
+    [BACKEND_EXIT_INTERRUPTED] = "interrupted",
+    [BACKEND_EXIT_OFF] = "off",
+    [BACKEND_EXIT_RESET] = "reset",
+    [BACKEND_EXIT_CRASH] = "crash",
+    [BACKEND_EXIT_NO_SYNDROME] = "no_syndrome",
+    [BACKEND_EXIT_FAILED] = "failed",
+};
+
+static void collect_exits(const struct vcpu *vcpu, struct metrics *metrics)
+{
+    char labels[LABELS_MAX];
+
+    for (uint32_t kind = 0; kind < BACKEND_EXIT_COUNT; kind++) {
+        uint64_t count = __atomic_load_n(&vcpu->exits[kind], __ATOMIC_RELAXED);
+
+        if (kind == BACKEND_EXIT_MMIO) {
+            uint64_t reads = __atomic_load_n(&vcpu->mmio_reads, __ATOMIC_RELAXED);
+
+            snprintf(labels, sizeof(labels), "vcpu=\"%u\",kind=\"mmio_read\"", vcpu->index);
+            metrics_counter(metrics, "bothy_vcpu_exits", "Exits that the VMM served, by kind",
+                            labels, reads);
+            snprintf(labels, sizeof(labels), "vcpu=\"%u\",kind=\"mmio_write\"", vcpu->index);
+            count = count > reads ? count - reads : 0;
+        } else {
+            snprintf(labels, sizeof(labels), "vcpu=\"%u\",kind=\"%s\"", vcpu->index,
+                     exit_names[kind]);
+        }
+        metrics_counter(metrics, "bothy_vcpu_exits", "Exits that the VMM served, by kind", labels,
+                        count);
+    }
+    snprintf(labels, sizeof(labels), "vcpu=\"%u\"", vcpu->index);
+    metrics_counter(metrics, "bothy_vcpu_mmio_nowhere", "Accesses to where no device is", labels,
+                    __atomic_load_n(&vcpu->mmio_nowhere, __ATOMIC_RELAXED));
+}
+
+/* Seconds that the vCPU's thread has run, in the guest and for it. */
+static void collect_time(const struct vcpu *vcpu, struct metrics *metrics)
+{
+    char labels[LABELS_MAX];
+    struct timespec time;
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(vcpu->thread, &clock) == 0 && clock_gettime(clock, &time) == 0) {
+        snprintf(labels, sizeof(labels), "vcpu=\"%u\"", vcpu->index);
+        metrics_gauge(metrics, "bothy_vcpu_cpu_seconds", "CPU time of the vCPU's thread", labels,
+                      (double)time.tv_sec + (double)time.tv_nsec / NS_PER_S);
+    }
+}
+
+/* One of the host's statistics. exits_by_reason has KVM's own names in 6.1 already as they are in
+ * debugfs; what counts exits becomes a label, what else there is a name of its own. */
+static void collect_stat(void *context, int vcpu, const char *name, uint64_t value)
+{
+    struct metrics *metrics = context;
+    char labels[LABELS_MAX];
+
+    if (vcpu < 0) {
+        snprintf(labels, sizeof(labels), "stat=\"%.64s\"", name);
+        metrics_counter(metrics, "bothy_kvm_vm", "KVM's statistics of the VM, by KVM's name",
+                        labels, value);
+        return;
+    }
+    snprintf(labels, sizeof(labels), "vcpu=\"%d\",stat=\"%.64s\"", vcpu, name);
+    metrics_counter(metrics, "bothy_kvm_vcpu", "KVM's statistics of a vCPU, by KVM's name", labels,
+                    value);
+}
+
+void vm_collect_metrics(struct vm *vm, struct metrics *metrics)
+{
+    metrics_gauge(metrics, "bothy_vm_state", "0 configuring, 1 running, 2 paused, 3 stopped", "",
+                  (double)vm_get_state(vm));
+    metrics_counter(metrics, "bothy_vm_resets", "Reboots of the guest", "", vm->resets);
+    metrics_gauge(metrics, "bothy_vm_memory_bytes", "The guest's memory", "",
+                  (double)vm->memory.size);
+    for (uint32_t i = 0; i < vm->nr_threads; i++) {
+        collect_exits(&vm->vcpus[i], metrics);
+        collect_time(&vm->vcpus[i], metrics);
+    }
+    if (vm->backend_vm != NULL) {
+        vm->backend->ops->statistics(vm->backend_vm, collect_stat, metrics);
+    }
+    for (struct vmm_device *device = vm->devices; device != NULL; device = device->next) {
+        if (device->metrics != NULL) {
+            device->metrics(device, metrics);
+        }
+    }
+}
