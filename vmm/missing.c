@@ -21,11 +21,6 @@ struct vmm_device *balloon_create(struct vm *vm, const struct config_balloon *co
     return missing("balloon", error);
 }
 
-struct vmm_device *rng_create(struct vm *vm, struct error *error)
-{
-    return missing("rng", error);
-}
-
 bool balloon_set_target(struct vmm_device *device, uint64_t target_mib, struct error *error)
 {
     return missing("balloon", error);
