@@ -55,8 +55,9 @@ ETC = {
     "systemd/network/95-dhcp.network": "[Match]\nName=eth* en*\n\n[Network]\nDHCP=yes\n",
 }
 
-# To have a root file system, and then for kernels whose modules the image lacks.
-ROOT_MODULES = (["virtio_mmio", "virtio_blk", "ext4"], ["virtio_pci"])
+# To have a root file system, and then for kernels whose modules the image lacks. ext4 asks for its
+# checksum by another name than the module's.
+ROOT_MODULES = (["virtio_mmio", "virtio_blk", "ext4"], ["crc32c_generic", "virtio_pci"])
 LATER_MODULES = (["virtio_net"], ["virtio_rng", "virtio_balloon", "virtio_console", "autofs4",
                                   "vmw_vsock_virtio_transport"])
 APPLETS = ("sh cat chroot cut echo findfs fstrim grep insmod ls mkdir mount poweroff sed sleep "
