@@ -10,7 +10,6 @@
  * After an answer that ends the connection, what the client still sends is read and thrown away for
  * a moment: a socket closed with unread data would take the answer with it.
  */
-#define _GNU_SOURCE /* accept4 */
 #include "vmm/api/http.h"
 #include "bothy/bits.h"
 #include <errno.h>
