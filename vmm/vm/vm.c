@@ -139,6 +139,11 @@ struct loop *vm_get_loop(struct vm *vm)
     return vm->loop;
 }
 
+struct console *vm_console(struct vm *vm)
+{
+    return vm->console;
+}
+
 struct vmm_device *vm_devices(struct vm *vm)
 {
     return vm->devices;
