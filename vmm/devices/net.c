@@ -312,6 +312,8 @@ static void net_kicked(void *backend, uint16_t queue)
 
     if (pthread_equal(pthread_self(), net->main_thread)) {
         serve_queue(net, queue);
+    } else if (net->vhost != NULL && queue != virtio_net_control_queue(&net->virtio)) {
+        net_vhost_kick(net, queue);
     } else {
         defer(net, BIT(queue));
     }

@@ -114,6 +114,8 @@ bool net_vhost_attach(struct net *net, struct error *error);
 void net_vhost_destroy(struct net *net);
 /* The queues of the pairs in use go to the kernel, all others come back. */
 void net_vhost_start(struct net *net);
+/* The driver's notification has come as an exit: pass it on. */
+void net_vhost_kick(struct net *net, uint16_t queue);
 void net_vhost_stop(struct net *net);
 
 /* A MAC address, locally administered, that is the same for the same names. */

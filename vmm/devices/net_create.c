@@ -16,11 +16,13 @@ static struct net *net_of(struct vmm_device *device)
 
 /* ---- What the VM asks for ---- */
 
+/* Asked before there is a driver: queue 2 is the control queue for one that takes a single pair, so
+ * it is listened to in any case. */
 static bool net_kicks_elsewhere(struct vmm_device *device, uint16_t queue)
 {
     struct net *net = net_of(device);
 
-    return net->vhost != NULL && queue != virtio_net_control_queue(&net->virtio);
+    return net->vhost != NULL && queue != 2 && queue != VIRTIO_NET_RX(net->virtio.pairs_max);
 }
 
 static bool net_attached(struct vmm_device *device, struct error *error)

@@ -96,14 +96,20 @@ bool net_vhost_create(struct net *net, struct error *error)
                      net->device.id);
 }
 
+/* Asking for them makes them, which has to be done before the process is jailed. */
+static bool has_descriptors(struct net *net, uint16_t pair, uint16_t index)
+{
+    struct vhost_vring vring = vring_of(net, pair, index);
+
+    return vring.kick_fd >= 0 && vring.call_fd >= 0;
+}
+
 bool net_vhost_attach(struct net *net, struct error *error)
 {
     struct net_vhost *vhost = net->vhost;
 
     for (uint16_t i = 0; i < vhost->pairs; i++) {
-        struct vhost_vring rx = vring_of(net, i, VRING_RX);
-
-        if (rx.kick_fd < 0 || rx.call_fd < 0) {
+        if (!has_descriptors(net, i, VRING_RX) || !has_descriptors(net, i, VRING_TX)) {
             return error_set(error, EXIT_CODE_HOST,
                              "%s: vhost=on needs a KVM that notifies by descriptors",
                              net->device.id);
@@ -174,6 +180,16 @@ static bool should_run(const struct net *net, uint16_t pair)
 
     return pair < net->virtio.pairs && queues[VIRTIO_NET_RX(pair)].running &&
            queues[VIRTIO_NET_TX(pair)].running;
+}
+
+void net_vhost_kick(struct net *net, uint16_t queue)
+{
+    const uint64_t one = 1;
+    int fd = vm_queue_kick_fd(net->vm, &net->virtio.device, queue);
+
+    if (write(fd, &one, sizeof(one)) < 0) {
+        return; /* EAGAIN: it has been signalled often enough */
+    }
 }
 
 void net_vhost_start(struct net *net)
