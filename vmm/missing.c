@@ -9,12 +9,6 @@ static void *missing(const char *what, struct error *error)
     return NULL;
 }
 
-struct vmm_device *vsock_create(struct vm *vm, const struct config_vsock *config,
-                                struct error *error)
-{
-    return missing("vsock", error);
-}
-
 struct vmm_device *balloon_create(struct vm *vm, const struct config_balloon *config,
                                   struct error *error)
 {

@@ -139,6 +139,20 @@ bool vhost_net_set_backend(struct vhost *vhost, uint16_t index, int tap_fd)
     return set_file(vhost, VHOST_NET_SET_BACKEND, index, tap_fd);
 }
 
+bool vhost_vsock_set_cid(struct vhost *vhost, uint64_t cid)
+{
+    __u64 value = cid;
+
+    return vhost_ioctl(vhost, VHOST_VSOCK_SET_GUEST_CID, &value) == 0;
+}
+
+bool vhost_vsock_set_running(struct vhost *vhost, bool running)
+{
+    int value = running;
+
+    return vhost_ioctl(vhost, VHOST_VSOCK_SET_RUNNING, &value) == 0;
+}
+
 void vhost_stop_vring(struct vhost *vhost, const struct vhost_vring *vring)
 {
     struct vhost_vring_state state = {.index = vring->index};

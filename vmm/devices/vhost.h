@@ -58,6 +58,11 @@ void vhost_stop_vring(struct vhost *vhost, const struct vhost_vring *vring);
  * stops it, and returns when it has let go. False and errno. */
 bool vhost_net_set_backend(struct vhost *vhost, uint16_t index, int tap_fd);
 
+/* VHOST_VSOCK_SET_GUEST_CID and VHOST_VSOCK_SET_RUNNING, which stops only when the kernel has let
+ * go. False and errno. */
+bool vhost_vsock_set_cid(struct vhost *vhost, uint64_t cid);
+bool vhost_vsock_set_running(struct vhost *vhost, bool running);
+
 /* ioctl(2) that is tried again when a signal interrupts it. */
 int vhost_ioctl(const struct vhost *vhost, unsigned long request, void *argument);
 
