@@ -14,8 +14,4 @@ struct vmm_device *vsock_unix_create(struct vm *vm, const struct config_vsock *c
 struct vmm_device *vsock_vhost_create(struct vm *vm, const struct config_vsock *config,
                                       struct error *error);
 
-/* Remove config->path, whatever end the VM came to: for the supervisor, which can still do it.
- * Nothing happens if there is no such socket. */
-void vsock_clean_up(const struct config_vsock *config);
-
 #endif

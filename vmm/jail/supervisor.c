@@ -233,6 +233,31 @@ static int wait_for_end(struct supervisor *s)
     return status;
 }
 
+/* The vsock's own socket, which lies at the prefix itself and whose name the VM couldn't remove. One
+ * on which somebody listens is another VM's. */
+static void remove_sockets(const struct supervisor *s)
+{
+    for (uint32_t i = 0; i < s->nr_allowed; i++) {
+        struct sockaddr_un address = {.sun_family = AF_UNIX};
+        size_t length = strlen(s->allowed[i].path);
+        int fd;
+
+        if (s->allowed[i].kind != ALLOW_CONNECT || length >= sizeof(address.sun_path)) {
+            continue;
+        }
+        memcpy(address.sun_path, s->allowed[i].path, length);
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (fd < 0) {
+            continue;
+        }
+        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 &&
+            errno == ECONNREFUSED) { /* which says also that it is a socket */
+            unlink(address.sun_path);
+        }
+        close(fd);
+    }
+}
+
 static int explain_status(int status)
 {
     if (WIFEXITED(status)) {
@@ -300,6 +325,7 @@ bool supervisor_fork(const struct supervisor_hooks *hooks, int *ret_code, struct
         return false;
     }
     *ret_code = explain_status(wait_for_end(&s));
+    remove_sockets(&s);
     if (s.socket >= 0) {
         close(s.socket);
     }

@@ -27,7 +27,8 @@ struct supervisor_hooks {
 bool supervisor_fork(const struct supervisor_hooks *hooks, int *ret_code, struct error *error);
 
 /* In the VM, before the jail: paths that may be asked for later. */
-bool supervisor_allow_connect(const char *prefix); /* "PREFIX_<number>" */
+bool supervisor_allow_connect(const char *prefix); /* "PREFIX_<number>"; when the VM has ended a
+                                                      socket PREFIX is removed if it is dead */
 bool supervisor_allow_open(const char *directory); /* plain files directly in it */
 /* From now on supervisor_allow_* is refused. */
 void supervisor_seal(void);
