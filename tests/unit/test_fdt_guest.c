@@ -173,6 +173,11 @@ static void test_absent(void **state)
     assert_true(fdt_path_offset(fdt, "/pl031@9010000") < 0);
     assert_true(fdt_path_offset(fdt, "/apb-pclk") < 0);
     assert_true(fdt_path_offset(fdt, "/aliases") < 0);
+    assert_true(fdt_path_offset(fdt, "/pmu") < 0);
+    assert_true(fdt_path_offset(fdt, "/gpio-keys") < 0);
+    assert_true(fdt_path_offset(fdt, "/pl061@9030000") < 0);
+    assert_true(fdt_path_offset(fdt, "/virtio_mmio@a000000") < 0);
+    assert_true(fdt_path_offset(fdt, "/intc@8000000/its@8080000") < 0);
     assert_true(fdt_first_property_offset(fdt, fdt_path_offset(fdt, "/chosen")) < 0);
 }
 
@@ -198,10 +203,101 @@ static void test_room(void **state)
         assert_int_equal(fdt_guest_build(&config, small, room, &size), STATUS_NO_SPACE);
         assert_int_equal(size, 99);
     }
-    config.nr_cpus = 9;
+    config.nr_cpus = FDT_GUEST_CPUS_MAX + 1;
     assert_int_equal(fdt_guest_build(&config, buffer, sizeof(buffer), &size), STATUS_INVALID);
     config.nr_cpus = 0;
     assert_int_equal(fdt_guest_build(&config, buffer, sizeof(buffer), &size), STATUS_INVALID);
+    config.nr_cpus = 1;
+    config.nr_virtio = LAYOUT_VIRTIO_COUNT + 1;
+    assert_int_equal(fdt_guest_build(&config, buffer, sizeof(buffer), &size), STATUS_INVALID);
+}
+
+/* All that a machine can have, and as many of it as there can be, fits into the room that is
+ * asked for. */
+static struct fdt_guest_config make_full(void)
+{
+    struct fdt_guest_config config = make_config();
+
+    config.nr_cpus = FDT_GUEST_CPUS_MAX;
+    for (uint32_t i = 0; i < config.nr_cpus; i++) {
+        config.mpidr[i] = 0xffff00 + i;
+    }
+    config.its = true;
+    config.gpio = true;
+    config.pmu = true;
+    config.nr_virtio = LAYOUT_VIRTIO_COUNT;
+    return config;
+}
+
+static void test_full(void **state)
+{
+    struct fdt_guest_config config = make_full();
+    const void *fdt = build(&config);
+    const fdt32_t *gpios = get(fdt, "/gpio-keys/poweroff", "gpios", 12);
+
+    (void)state;
+    assert_true(fdt_totalsize(buffer) <= IMAGE_FDT_SIZE);
+    expect_cells(fdt, "/cpus/cpu@ffff3f", "reg", 1, 0xffff3f);
+    expect_text(fdt, "/intc@8000000/its@8080000", "compatible", "arm,gic-v3-its");
+    expect_cells(fdt, "/intc@8000000/its@8080000", "reg", 4, 0, 0x8080000, 0, 0x20000);
+    expect_cells(fdt, "/intc@8000000/its@8080000", "#msi-cells", 1, 1);
+    get(fdt, "/intc@8000000/its@8080000", "msi-controller", 0);
+    expect_text(fdt, "/pmu", "compatible", "arm,armv8-pmuv3");
+    expect_cells(fdt, "/pmu", "interrupts", 3, 1, 7, 4);
+    expect_cells(fdt, "/pl061@9030000", "reg", 4, 0, 0x9030000, 0, 0x1000);
+    expect_cells(fdt, "/pl061@9030000", "interrupts", 3, 0, 7, 4);
+    get(fdt, "/pl061@9030000", "gpio-controller", 0);
+    expect_cells(fdt, "/gpio-keys/poweroff", "linux,code", 1, 116);
+    assert_int_equal(fdt_node_offset_by_phandle(fdt, fdt32_to_cpu(gpios[0])),
+                     fdt_path_offset(fdt, "/pl061@9030000"));
+    assert_int_equal(fdt32_to_cpu(gpios[1]), 3);
+}
+
+/* The places of virtio-mmio come in the order of their addresses, with edge interrupts. */
+static void test_virtio(void **state)
+{
+    struct fdt_guest_config config = make_full();
+    const void *fdt = build(&config);
+    uint32_t next = 0;
+    int node;
+
+    (void)state;
+    fdt_for_each_subnode(node, fdt, 0)
+    {
+        char path[40];
+
+        if (strncmp(fdt_get_name(fdt, node, NULL), "virtio_mmio@", 12) != 0) {
+            continue;
+        }
+        snprintf(path, sizeof(path), "/virtio_mmio@%x", 0xa000000 + next * 0x200);
+        assert_int_equal(fdt_path_offset(fdt, path), node);
+        expect_text(fdt, path, "compatible", "virtio,mmio");
+        expect_cells(fdt, path, "reg", 4, 0, 0xa000000 + next * 0x200, 0, 0x200);
+        expect_cells(fdt, path, "interrupts", 3, 0, 16 + next, 1);
+        get(fdt, path, "dma-coherent", 0);
+        next++;
+    }
+    assert_int_equal(next, 32);
+}
+
+/* The GICv2: other registers, no ITS, and private interrupts that name their CPUs. */
+static void test_gicv2(void **state)
+{
+    struct fdt_guest_config config = make_full();
+    const void *fdt;
+
+    (void)state;
+    config.gicv2 = true;
+    config.nr_cpus = 3;
+    fdt = build(&config);
+    expect_text(fdt, "/intc@8000000", "compatible", "arm,cortex-a15-gic");
+    expect_cells(fdt, "/intc@8000000", "reg", 8, 0, 0x8000000, 0, 0x10000, 0, 0x8010000, 0,
+                 0x10000);
+    assert_true(fdt_path_offset(fdt, "/intc@8000000/its@8080000") < 0);
+    expect_cells(fdt, "/timer", "interrupts", 12, 1, 13, 0x704, 1, 14, 0x704, 1, 11, 0x704, 1, 10,
+                 0x704);
+    expect_cells(fdt, "/pmu", "interrupts", 3, 1, 7, 0x704);
+    expect_cells(fdt, "/virtio_mmio@a000000", "interrupts", 3, 0, 16, 1);
 }
 
 /* Every device of the map that is present has a node whose name bears its address; stolen time is
@@ -242,6 +338,9 @@ int main(void)
         cmocka_unit_test(test_absent),
         cmocka_unit_test(test_room),
         cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_full),
+        cmocka_unit_test(test_virtio),
+        cmocka_unit_test(test_gicv2),
     };
 
     return cmocka_run_group_tests_name("fdt_guest", tests, NULL, NULL);
