@@ -519,9 +519,11 @@ static void destroy(struct vmm_device *base)
     free(vsock);
 }
 
-/* A socket that is left of a VM that was killed: nobody listens, so it may go. */
+/* A socket that is left of a VM that was killed: nobody listens, so it may go. What isn't a socket
+ * refuses too, and stays. */
 static bool remove_stale(const struct sockaddr_un *address)
 {
+    struct stat info;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool refused = fd >= 0 &&
                    connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
@@ -530,7 +532,8 @@ static bool remove_stale(const struct sockaddr_un *address)
     if (fd >= 0) {
         close(fd);
     }
-    return refused && unlink(address->sun_path) == 0;
+    return refused && lstat(address->sun_path, &info) == 0 && S_ISSOCK(info.st_mode) &&
+           unlink(address->sun_path) == 0;
 }
 
 static bool open_listener(struct vsock_unix *vsock, struct error *error)
@@ -547,8 +550,10 @@ static bool open_listener(struct vsock_unix *vsock, struct error *error)
     strcpy(address.sun_path, vsock->path);
     vsock->listener = (struct loop_source){fd, EPOLLIN, listener_ready};
     bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-    if (fd >= 0 && !bound && errno == EADDRINUSE && remove_stale(&address)) {
-        bound = bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+    if (fd >= 0 && !bound && errno == EADDRINUSE) {
+        bound =
+            remove_stale(&address) && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+        errno = EADDRINUSE;
     }
     if (!bound || listen(fd, BACKLOG) != 0 || !loop_add(vsock->loop, &vsock->listener)) {
         error_set_errno(error, EXIT_CODE_INPUT, errno, "vsock: can't listen on '%s'", vsock->path);

@@ -233,16 +233,18 @@ static int wait_for_end(struct supervisor *s)
     return status;
 }
 
-/* The vsock's own socket, which lies at the prefix itself and whose name the VM couldn't remove. One
- * on which somebody listens is another VM's. */
+/* The vsock's own socket, which lies at the prefix itself and whose name the VM couldn't remove.
+ * One on which somebody listens is another VM's; what isn't a socket refuses too. */
 static void remove_sockets(const struct supervisor *s)
 {
     for (uint32_t i = 0; i < s->nr_allowed; i++) {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         size_t length = strlen(s->allowed[i].path);
+        struct stat info;
         int fd;
 
-        if (s->allowed[i].kind != ALLOW_CONNECT || length >= sizeof(address.sun_path)) {
+        if (s->allowed[i].kind != ALLOW_CONNECT || length >= sizeof(address.sun_path) ||
+            lstat(s->allowed[i].path, &info) != 0 || !S_ISSOCK(info.st_mode)) {
             continue;
         }
         memcpy(address.sun_path, s->allowed[i].path, length);
@@ -251,7 +253,7 @@ static void remove_sockets(const struct supervisor *s)
             continue;
         }
         if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 &&
-            errno == ECONNREFUSED) { /* which says also that it is a socket */
+            errno == ECONNREFUSED) {
             unlink(address.sun_path);
         }
         close(fd);
