@@ -18,10 +18,12 @@ static int append(const char *data, size_t size, void *context)
 
 static void put_json(struct reply *reply, unsigned int status, json_t *json)
 {
+    const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(15);
+
     text_clear(&reply->body);
     reply->status = status;
     reply->type = REPLY_JSON;
-    if (json == NULL || json_dump_callback(json, append, &reply->body, JSON_COMPACT) != 0 ||
+    if (json == NULL || json_dump_callback(json, append, &reply->body, flags) != 0 ||
         reply->body.failed) {
         text_clear(&reply->body);
         reply->status = status < 400 ? HTTP_STATUS_INTERNAL_SERVER_ERROR : status;
