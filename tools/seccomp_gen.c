@@ -68,8 +68,8 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from, 
         }
         kinds |= 1u << kind;
     }
-    if ((kinds & 1u << MAIN) == 0) {
-        fail(g, "main isn't in the list: its filter is beneath the others'");
+    if ((kinds & 1u << WORKER) != 0 && (kinds & 1u << MAIN) == 0) {
+        fail(g, "main isn't in the list: its filter is beneath the workers'");
     }
     return kinds;
 }
@@ -97,14 +97,16 @@ static void allow_call(struct generator *g, char **words)
 {
     bool not_exec = false;
     unsigned int kinds = kinds_of(g, words, 1, &not_exec);
-    int number = seccomp_syscall_resolve_name_arch(g->arch, words[0]);
+    /* Rules take the number of the machine that builds, and translate it. */
+    int number = seccomp_syscall_resolve_name(words[0]);
+    int there = seccomp_syscall_resolve_name_arch(g->arch, words[0]);
     int result = 0;
 
     if (number == __NR_SCMP_ERROR) {
         fail(g, "there is no system call '%s'", words[0]);
     }
-    /* A negative number: another architecture has it. */
-    for (unsigned int kind = 0; kind < KINDS && number >= 0; kind++) {
+    /* A negative number: other architectures have it. */
+    for (unsigned int kind = 0; kind < KINDS && there >= 0; kind++) {
         if ((kinds & 1u << kind) == 0) {
             continue;
         }

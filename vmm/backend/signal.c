@@ -11,6 +11,9 @@
 #include <unistd.h>
 #include <sys/syscall.h>
 
+/* Kept, because the jail has no getpid(2). */
+static pid_t process;
+
 static void nothing(int signal)
 {
     (void)signal;
@@ -29,6 +32,7 @@ bool backend_prepare_signals(struct error *error)
 {
     struct sigaction action = {.sa_handler = nothing}; /* no SA_RESTART: the call shall end */
 
+    process = getpid();
     sigemptyset(&action.sa_mask);
     if (sigaction(BACKEND_SIGNAL, &action, NULL) != 0 || !mask(SIG_BLOCK)) {
         return error_set_errno(error, EXIT_CODE_VMM, errno, "can't set up the vCPUs' signal");
@@ -43,5 +47,5 @@ void backend_thread_begin(void)
 
 void backend_signal_thread(int tid)
 {
-    syscall(SYS_tgkill, getpid(), tid, BACKEND_SIGNAL);
+    syscall(SYS_tgkill, process, tid, BACKEND_SIGNAL);
 }

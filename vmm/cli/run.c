@@ -33,6 +33,9 @@ struct run {
     struct api *api;
 };
 
+/* Messages have it to the end of the process, which is after that of the configuration. */
+static char log_name[CONFIG_NAME_MAX + 1];
+
 static enum log_level log_level_of(const struct vm_config *config)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -113,8 +116,7 @@ static bool start(void *owner, struct error *error)
     }
     supervisor_seal();
     terminal_raw(&run->terminal);
-    if (!jail_enter(&run->config.jail, error) ||
-        !jail_thread(&run->config.jail, JAIL_MAIN, error) || !vm_start(run->vm, error)) {
+    if (!jail_enter(&run->config.jail, error) || !vm_start(run->vm, error)) {
         if (run->config.wait_for_api) {
             /* The API's client is told, but half in the jail nothing can come of this process. */
             vm_end(run->vm, error->code, error->text);
@@ -232,7 +234,8 @@ static int run_supervised(struct run *run, struct error *error)
     const struct supervisor_hooks hooks = {cleanup, run};
     int code = EXIT_CODE_OK;
 
-    log_init(run->config.name, log_level_of(&run->config));
+    strcpy(log_name, run->config.name);
+    log_init(log_name, log_level_of(&run->config));
     if (!claim_name(run, error)) {
         cleanup(run, error->code);
         return error->code;

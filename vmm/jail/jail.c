@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -244,10 +245,15 @@ bool jail_thread(const struct config_jail *config, enum jail_thread kind, struct
                          sizeof(jail_filter_worker) / sizeof(struct sock_filter)},
     };
     struct sock_fprog program;
+    sigset_t sigsys;
 
     if (config->off) {
         return true;
     }
+    /* A thread that blocks it would be killed without a word. */
+    sigemptyset(&sigsys);
+    sigaddset(&sigsys, SIGSYS);
+    pthread_sigmask(SIG_UNBLOCK, &sigsys, NULL);
     /* The kernel only reads it. */
     program = (struct sock_fprog){filters[kind].length, (void *)(uintptr_t)filters[kind].filter};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) !=

@@ -5,6 +5,7 @@
  */
 #include "bothy/bits.h"
 #include "vmm/base/log.h"
+#include "vmm/jail/jail.h"
 #include "vmm/vm/parts.h"
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,10 @@ bool vm_start(struct vm *vm, struct error *error)
     if (vm->state != VM_CONFIGURING || !vm->built) {
         return error_set(error, EXIT_CODE_VMM, "the VM has been started already");
     }
-    if (!vcpu_start_threads(vm, error)) {
+    /* The vCPUs' threads have filters of their own, not on top of the main thread's: what each exit
+     * goes through shall be short. */
+    if (!vcpu_start_threads(vm, error) ||
+        !jail_thread(&vm->config->jail, JAIL_MAIN, error)) {
         return false;
     }
     vm->state = VM_RUNNING;

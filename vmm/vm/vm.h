@@ -37,7 +37,7 @@ void vm_destroy(struct vm *vm);
 /* Open files and devices, build the machine, load the kernel, everything that needs privileges.
  * Nothing runs yet. After it the process may be jailed. */
 bool vm_build(struct vm *vm, struct error *error);
-/* Start the vCPUs. */
+/* Start the vCPUs; every thread, this one too, gets its system-call filter. */
 bool vm_start(struct vm *vm, struct error *error);
 
 /* Main thread. Pause returns when no vCPU runs. False if the state doesn't allow it. */
