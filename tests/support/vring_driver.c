@@ -33,6 +33,7 @@ static void *memory_at(void *vm, uint64_t ipa, size_t size)
 {
     struct vring_driver *driver = vm;
 
+    driver->memory_calls++;
     if (ipa < VRING_RAM_BASE || ipa - VRING_RAM_BASE > driver->ram_size ||
         size > driver->ram_size - (ipa - VRING_RAM_BASE)) {
         return NULL;

@@ -86,7 +86,8 @@ struct vring_driver {
     struct vring_queue queues[VRING_QUEUES_MAX];
     unsigned int interrupts; /* edges so far */
     unsigned int notifications;
-    uint64_t clock_ns; /* what vm_ops.clock_ns tells */
+    uint64_t memory_calls; /* of vm_ops.memory_at: how much work the device has done */
+    uint64_t clock_ns;     /* what vm_ops.clock_ns tells */
     bool level;
 };
 
