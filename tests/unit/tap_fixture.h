@@ -21,6 +21,8 @@
 #include <linux/if_packet.h>
 #include <linux/if_tun.h>
 #include <linux/sched.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>

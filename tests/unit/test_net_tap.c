@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames between the network device and real tap interfaces. */
 #include "tests/unit/tap_fixture.h"
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static void both_ways(uint64_t features)
 {

@@ -2,8 +2,6 @@
 /* Where tap interfaces come from, how they go, and what is said when there is none to be had. */
 #include "tests/unit/tap_fixture.h"
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static bool is_down(struct net_rig *rig, void *argument)
 {
