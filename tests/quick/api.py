@@ -419,6 +419,18 @@ def test_curl_like_uploads():
         assert vm.ask("get", "/")[0] == 200
 
 
+def test_the_socket_of_another_vm_is_left_alone():
+    with VM() as vm:
+        second = subprocess.run(
+            [PROGRAM, "run", "--wait", "--name", "second", "--api-socket", vm.socket],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=False,
+            env=dict(os.environ, BOTHY_RUN_DIR=vm.path("run")))
+        assert second.returncode == 5, second
+        assert f"another process listens at the API's socket {vm.socket}" in second.stderr, second
+        assert vm.ask("get", "/")[0] == 200
+        assert os.path.exists(vm.socket)
+
+
 def test_idle_clients_hold_nobody_up():
     with VM() as vm:
         idle = []

@@ -492,8 +492,11 @@ static void test_the_socket_is_private_and_replaces_a_stale_one(void **state)
     close(fd); /* as after kill -9: the file stays */
     fd = api_listen(path, &error);
     assert_true(fd >= 0);
+    api_remove_socket(path); /* someone listens: nothing happens */
+    assert_int_equal(access(path, F_OK), 0);
     close(fd);
-    unlink(path);
+    api_remove_socket(path);
+    assert_int_equal(access(path, F_OK), -1);
 
     memset(path, 'x', 150);
     path[150] = '\0';

@@ -27,6 +27,18 @@ static bool is_stale(const struct sockaddr_un *address)
     return stale;
 }
 
+void api_remove_socket(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+    if (strlen(path) < sizeof(address.sun_path)) {
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        if (is_stale(&address)) {
+            unlink(path);
+        }
+    }
+}
+
 static bool bind_or_replace(int fd, const struct sockaddr_un *address)
 {
     if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) {

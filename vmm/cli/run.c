@@ -212,7 +212,7 @@ static void cleanup(void *argument, int code)
     (void)code;
     terminal_restore(&run->terminal);
     if (run->config.api_socket != NULL) {
-        unlink(run->config.api_socket);
+        api_remove_socket(run->config.api_socket); /* another VM may have it */
     }
     rundir_release(&run->claim);
     rundir_close(&run->dir);
