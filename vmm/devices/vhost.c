@@ -69,16 +69,15 @@ void vhost_close(struct vhost *vhost)
 bool vhost_set_memory(struct vhost *vhost, const struct vm *vm, struct error *error)
 {
     struct vm_memory_region region;
-    struct {
-        struct vhost_memory head;
-        struct vhost_memory_region region;
-    } table = {.head = {.nregions = 1}};
+    uint64_t words[(sizeof(struct vhost_memory) + sizeof(struct vhost_memory_region)) / 8] = {0};
+    struct vhost_memory *table = (struct vhost_memory *)(void *)words;
 
     vm_memory_region(vm, &region);
-    table.region.guest_phys_addr = region.ipa;
-    table.region.memory_size = region.size;
-    table.region.userspace_addr = (uintptr_t)region.base;
-    if (vhost_ioctl(vhost, VHOST_SET_MEM_TABLE, &table) < 0) {
+    table->nregions = 1;
+    table->regions[0].guest_phys_addr = region.ipa;
+    table->regions[0].memory_size = region.size;
+    table->regions[0].userspace_addr = (uintptr_t)region.base;
+    if (vhost_ioctl(vhost, VHOST_SET_MEM_TABLE, table) < 0) {
         return error_set_errno(error, EXIT_CODE_HOST, errno,
                                "%s: the kernel doesn't take the guest's memory", vhost->path);
     }
