@@ -63,6 +63,8 @@ Machine(guests=(), machine="virt", cpu=None, smp=4, mem=2048, icount=False, imag
 Host(kernel="linux-6.12-cloud", with_dir=None, cpu=None, smp=2, mem=2048, ...)
     the test host: a Debian with KVM at EL2 and `bothy` on its PATH; several commands at a time
     run in it. See the head of host.py, hostlink.py (Process, Result) and docs/type2-host.md.
+arm64_program(NAME, SOURCES)
+    path of out/NAME, a static program for arm64 Linux (for with_dir or Host.put)
 
 A system test is a function test_* without arguments in tests/system/*.py, made at run time too
 (globals()["test_..."] = ...); it fails by raising. Each runs in a process of its own, with
@@ -77,10 +79,11 @@ from .board import Board, Guest
 from .errors import SetupError, UsageError
 from .fetch import KERNELS, initrd, kernel, qemu
 from .host import Host
+from .hostimage import arm64_program
 from .hostlink import HostEnded
 from .machine import Machine, WaitFailed, bothy, payload
 from .stream import Line, Transcript
 
 __all__ = ["Board", "Guest", "Host", "HostEnded", "KERNELS", "Line", "Machine", "SetupError",
-           "Transcript", "UsageError", "WaitFailed", "bothy", "initrd", "kernel", "payload",
-           "qemu"]
+           "Transcript", "UsageError", "WaitFailed", "arm64_program", "bothy", "initrd", "kernel",
+           "payload", "qemu"]

@@ -68,9 +68,12 @@ def close(screen, status, what):
     if status is None:
         print("run: the time is over and the guest still runs: it was stopped", file=sys.stderr)
         return EXIT_TIMEOUT
-    if status in (0, 1):
-        return EXIT_GUEST_CRASHED if status else EXIT_OK
-    print("run: the guest did not start; bothy's lines above say why", file=sys.stderr)
+    if status == 1:
+        return EXIT_GUEST_CRASHED
+    if status == 0 and reached:
+        return EXIT_OK
+    what = "get as far as its init" if status == 0 else "start; bothy's lines above say why"
+    print(f"run: the guest did not {what}", file=sys.stderr)
     return EXIT_MACHINE
 
 

@@ -42,7 +42,8 @@ TERMINALS = ("l/linux", "s/screen", "t/tmux-256color", "v/vt100", "x/xterm", "x/
 PROGRAMS_FORMAT = 2  # increased whenever these change: then older caches are fetched again
 ALIAS = re.compile(rb"\0alias=([^\0]+)")
 APPLETS = re.compile(rb"\0(\[\0\[\[\0(?:[a-z0-9_.\-]+\0)+)\0")
-AGENT_FLAGS = ["-static", "-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+COMPILER_FLAGS = ["-static", "-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion",
+                  "-Werror"]
 AGENT = "usr/lib/bothy/hostagent"
 SETUP = "usr/lib/bothy/setup"
 FILES = {
@@ -60,26 +61,28 @@ LINKS = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/li
          "usr/sbin": "bin", "usr/lib64": "lib", "var/run": "../run", "etc/mtab": "/proc/mounts"}
 
 
-def newer(target, sources):
-    return os.path.exists(target) and all(
-        os.path.getmtime(source) <= os.path.getmtime(target) for source in sources)
+def arm64_program(name, sources):
+    """Path of a static program for arm64 Linux, out/NAME, compiled when its sources changed.
+    Headers among the sources are only looked at for that."""
+    program = paths.out(name)
+    if os.path.exists(program) and all(
+            os.path.getmtime(source) <= os.path.getmtime(program) for source in sources):
+        return program
+    os.makedirs(os.path.dirname(program), exist_ok=True)
+    scratch = f"{program}.{os.getpid()}"
+    command = ["aarch64-linux-gnu-gcc"] + COMPILER_FLAGS + ["-o", scratch]
+    done = subprocess.run(command + [name for name in sources if not name.endswith(".h")],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SetupError(f"{name} doesn't compile:\n{done.stderr.strip()}")
+    os.rename(scratch, program)
+    return program
 
 
 def agent():
-    """Path of the program that is the host's first process, compiled when its source changed."""
-    folder = os.path.join(paths.TOP, "tools/hostagent")
-    sources = sorted(glob.glob(os.path.join(folder, "*.[chS]")))
-    program = paths.out("hostagent")
-    if not newer(program, sources):
-        os.makedirs(paths.OUT, exist_ok=True)
-        scratch = f"{program}.{os.getpid()}"
-        command = ["aarch64-linux-gnu-gcc"] + AGENT_FLAGS + ["-o", scratch]
-        done = subprocess.run(command + [name for name in sources if not name.endswith(".h")],
-                              capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SetupError(f"tools/hostagent doesn't compile:\n{done.stderr.strip()}")
-        os.rename(scratch, program)
-    return program
+    """Path of the program that is the host's first process."""
+    sources = glob.glob(os.path.join(paths.TOP, "tools/hostagent/*.[chS]"))
+    return arm64_program("hostagent", sorted(sources))
 
 
 def libraries_of(program):
@@ -137,6 +140,14 @@ def programs():
         shutil.rmtree(unpacked)
 
     return os.path.join(fetch.item(f"host/programs-{PROGRAMS_FORMAT}", make), "root")
+
+
+def fetch_all(kernels):
+    """Fetches everything for hosts with these kernels."""
+    programs()
+    fetch.busybox()
+    for name in kernels:
+        modules.tree(name)
 
 
 def applets(busybox):

@@ -116,6 +116,9 @@ def attend(host, process, streams, deadline):
     else:
         threading.Thread(target=streams.pass_input, args=(process,), daemon=True).start()
     while True:
+        if streams.resized:
+            streams.resized = False
+            process.resize(*window_size())
         left = 1 if deadline is None else deadline - time.monotonic()
         if left <= 0:
             return None
@@ -127,9 +130,6 @@ def attend(host, process, streams, deadline):
         except WaitFailed:
             if streams.broken:
                 raise BrokenPipeError from None
-        if streams.resized:
-            streams.resized = False
-            process.resize(*window_size())
 
 
 def run_in(host, words, deadline):
@@ -142,7 +142,7 @@ def run_in(host, words, deadline):
         process = host.spawn(words, terminal=on_terminal, on_data=streams.show,
                              env={"TERM": os.environ.get("TERM", "xterm")})
         if on_terminal:
-            process.resize(*window_size())
+            streams.resized = True
             signal.signal(signal.SIGWINCH, lambda *_: setattr(streams, "resized", True))
         return attend(host, process, streams, deadline)
 
@@ -157,7 +157,7 @@ def use(host, options, command, deadline):
     if options.out:
         host.run("mkdir -p /with/out").check()
     if options.is_guest:
-        return hostguest.show(host, deadline) or 0
+        return hostguest.show(host, deadline)
     words = command or ["bash", "-l"]
     status = run_in(host, ["sh", "-c", words[0]] if len(words) == 1 else words, deadline)
     if status is None:

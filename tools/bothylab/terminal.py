@@ -8,9 +8,9 @@ import termios
 
 
 def window_size():
-    """(rows, columns) of the terminal."""
+    """(rows, columns) of the terminal; usual ones if it doesn't know its own."""
     size = os.get_terminal_size(0)
-    return size.lines, size.columns
+    return size.lines or 24, size.columns or 80
 
 
 class Terminal:

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-from . import build, fetch, onetest, paths
+from . import build, fetch, hostimage, onetest, paths
 from .errors import EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_SETUP, EXIT_USAGE, SetupError
 from .options import JOBS
 from .progress import say
@@ -172,6 +172,7 @@ def fetch_guests(tests):
         fetch.initrd()
         for name in fetch.KERNELS:
             fetch.kernel(name)
+        hostimage.fetch_all(fetch.KERNELS)
 
 
 def timed(test):

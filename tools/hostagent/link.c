@@ -78,9 +78,6 @@ bool link_open(struct link *link, const char *name)
     link->out = malloc(OUT_SIZE);
     if (!link->in || !link->out)
         return false;
-    /* The emulator doesn't fault pages in. */
-    memset(link->in, 0, IN_SIZE);
-    memset(link->out, 0, OUT_SIZE);
     if (strncmp(name, pipes, strlen(pipes)) == 0)
         return open_pipes(link, name + strlen(pipes));
     link->fd = open_port(name);

@@ -13,8 +13,8 @@ long semihost_call(unsigned long operation, void *arguments);
 /* A handle, or -1. */
 long semihost_open(const char *path, bool to_write);
 
-/* As read(2) and write(2), without errno; at the end of a file 0. The buffer must be in memory
- * and, to read, written to before: the emulator doesn't fault pages in. */
+/* As read(2) and write(2). What is to be written must be in memory: it is, just after it was put
+ * there. */
 ssize_t semihost_read(long handle, void *buffer, size_t size);
 ssize_t semihost_write(long handle, const void *buffer, size_t size);
 
