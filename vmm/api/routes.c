@@ -3,8 +3,10 @@
 #include "vmm/api/routes.h"
 #include "bothy/bits.h"
 #include "vmm/api/body.h"
+#include "vmm/base/log.h"
 #include <http_parser.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 
@@ -150,9 +152,21 @@ static json_t *load_body(const struct http_request *request, struct error *error
     return json;
 }
 
+/* jansson 2.14 writes where it should not when memory runs out within a string. */
+static void *allocate_or_end(size_t size)
+{
+    void *memory = malloc(size);
+
+    if (memory == NULL) {
+        log_error("no memory for a request to the API");
+        abort();
+    }
+    return memory;
+}
+
 /* jansson would read /dev/urandom for the seed of its tables, which the jail forbids: it gets 8 of
  * the random bytes that the kernel has given the process. */
-static void seed_json(void)
+static void prepare_json(void)
 {
     const void *bytes = (const void *)getauxval(AT_RANDOM);
     size_t seed = 1;
@@ -161,6 +175,7 @@ static void seed_json(void)
         memcpy(&seed, bytes, sizeof(seed));
     }
     json_object_seed(seed | 1);
+    json_set_alloc_funcs(allocate_or_end, free);
 }
 
 static bool run_route(const struct route *route, struct call *call,
@@ -202,7 +217,7 @@ void routes_serve(void *context, const struct http_request *request, struct repl
     const char *path;
     const struct route *route;
 
-    seed_json();
+    prepare_json();
     api->requests++;
     memcpy(target, request->target, strlen(request->target) + 1);
     path = strip_target(target);
