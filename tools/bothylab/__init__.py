@@ -60,9 +60,20 @@ Machine(guests=(), machine="virt", cpu=None, smp=4, mem=2048, icount=False, imag
     .stats() -> {guest: {key: value}}   of the closing `[bothy] stat` lines; numbers are int
     .kill()                         ends QEMU; harmless when it has ended
 
-Host(kernel="linux-6.12-cloud", with_dir=None, cpu=None, smp=2, mem=2048, ...)
-    the test host: a Debian with KVM at EL2 and `bothy` on its PATH; several commands at a time
-    run in it. See the head of host.py, hostlink.py (Process, Result) and docs/type2-host.md.
+Host(kernel="linux-6.12-cloud", with_dir=None, cpu=None, smp=2, mem=2048, gic=3, icount=False,
+     kernels=("linux-6.12-cloud",), files=None, append="", extra=(), spare=256)
+    the test host: a Debian with KVM at EL2 and `bothy` on its PATH. See host.py for the arguments
+    and hostlink.py for Process and Result; docs/type2-host.md says what is in the host.
+
+    with Host(...) as host: boots it, and ends it
+    .run(command, timeout=120, stdin=b"", cwd="/with", env=None) -> Result
+        .status (negative: ended by that signal), .stdout, .stderr (.out, .err as bytes), .check();
+        command is a text for sh -c or a list; raises WaitFailed, and kills it, when it is late
+    .spawn(command, terminal=False, ...) -> Process, several at a time:
+        .expect(regex, timeout, stream="stdout"), .write(data), .close_stdin(), .wait(timeout),
+        .kill(signal), .resize(rows, columns), .stdout and .stderr so far
+    .put(path, data, mode)  .get(path)  .fetch_tree(path, directory)  .lines (of its kernel)
+    HostEnded (a WaitFailed) is raised when the host panicked or its machine ended
 arm64_program(NAME, SOURCES)
     path of out/NAME, a static program for arm64 Linux (for with_dir or Host.put)
 

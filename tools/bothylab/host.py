@@ -45,7 +45,7 @@ class Host:
     """One boot of the test host.
 
     kernel      the host's own kernel, a name of fetch.KERNELS
-    with_dir    a directory whose files are in /with (a copy: writable)
+    with_dir    a directory whose files are in /with (a copy: writable), or {name: path}
     cpu, smp, mem, gic, icount   the machine: -cpu, CPUs, MiB, version 2 or 3, count instructions
     kernels     Debian kernels for guests, as /usr/share/bothy/NAME
     files       {path: content} of more files for its root file system

@@ -40,6 +40,7 @@ PROGRAMS = ("usr/bin/passt", "bin/ip", "sbin/bridge", "sbin/tc", "bin/ss", "bin/
             "bin/bash")
 TERMINALS = ("l/linux", "s/screen", "t/tmux-256color", "v/vt100", "x/xterm", "x/xterm-256color")
 PROGRAMS_FORMAT = 2  # increased whenever these change: then older caches are fetched again
+NOT_IN_EXT4 = ("has_journal", "metadata_csum", "metadata_csum_seed", "orphan_file", "resize_inode")
 ALIAS = re.compile(rb"\0alias=([^\0]+)")
 APPLETS = re.compile(rb"\0(\[\0\[\[\0(?:[a-z0-9_.\-]+\0)+)\0")
 COMPILER_FLAGS = ["-static", "-O2", "-g", "-std=gnu11", "-Wall", "-Wextra", "-Wconversion",
@@ -190,15 +191,20 @@ def tree_size(tree):
     return total
 
 
+def with_sbin():
+    """An environment in which a user who isn't root finds e2fsprogs too."""
+    return dict(os.environ, PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+
+
 def own_by_root(tree, image):
     """Gives all files of the image to root, where whoever makes it isn't."""
     lines = []
     for place, folders, files in os.walk(tree):
         for name in folders + files:
-            path = "/" + os.path.relpath(os.path.join(place, name), tree)
+            path = "/" + os.path.relpath(os.path.join(place, name), tree).replace('"', '""')
             lines += [f'set_inode_field "{path}" {field} 0' for field in ("uid", "gid")]
     subprocess.run(["debugfs", "-w", "-f", "-", image], input="\n".join(lines) + "\n", text=True,
-                   capture_output=True, check=True)
+                   env=with_sbin(), capture_output=True, check=True)
 
 
 def make_ext4(tree, image, label, spare):
@@ -208,12 +214,11 @@ def make_ext4(tree, image, label, spare):
         file.truncate(size)
     # Fixed identities: the same files are the same image.
     command = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-L", label, "-d", tree,
-               "-O", "^has_journal,^metadata_csum,^resize_inode", "-m", "0",
+               "-O", ",".join("^" + feature for feature in NOT_IN_EXT4), "-m", "0",
                "-U", "6a3e4a4e-0b07-4b0a-9d10-b07b07b07b07",
                "-E", "hash_seed=6a3e4a4e-0b07-4b0a-9d10-b07b07b07b07,root_owner=0:0,"
                "lazy_itable_init=1", image]
-    env = dict(os.environ, E2FSPROGS_FAKE_TIME="1767225600",
-               PATH=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    env = with_sbin() | {"E2FSPROGS_FAKE_TIME": "1767225600"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SetupError(f"mke2fs could not make an image of {tree}: {done.stderr.strip()}")
@@ -251,13 +256,28 @@ def root_image(kernels):
     return image
 
 
-def with_image(directory, image, spare):
-    """Writes a disk with the files of `directory` (None: an empty one)."""
-    if directory is not None and not os.path.isdir(directory):
-        raise UsageError(f"--with {directory}: there is no such directory")
-    with tempfile.TemporaryDirectory(prefix="bothy-host-") as empty:
-        os.chmod(empty, 0o755)
-        make_ext4(directory or empty, image, "with", spare)
+def gather(files, tree):
+    """Puts files, {name: path}, into the directory `tree`, without copying where that can be."""
+    for name, path in files.items():
+        target = os.path.join(tree, name)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        try:
+            os.link(os.path.realpath(path), target)
+        except OSError:
+            shutil.copy(path, target)
+
+
+def with_image(source, image, spare):
+    """Writes a disk with the files of a directory, or with {name: path}, or with none (None)."""
+    if isinstance(source, str):
+        if not os.path.isdir(source):
+            raise UsageError(f"--with {source}: there is no such directory")
+        make_ext4(source, image, "with", spare)
+        return
+    with tempfile.TemporaryDirectory(prefix="bothy-host-") as tree:
+        os.chmod(tree, 0o755)
+        gather(source or {}, tree)
+        make_ext4(tree, image, "with", spare)
 
 
 def load_order(name, wants):

@@ -18,7 +18,6 @@ from .machine import WaitFailed
 
 START, INPUT, EOF, SIGNAL, SIZE, TURN = 1, 2, 3, 4, 5, 6
 HELLO, OUTPUT, ERROR, TOOK, EXIT, CLOSED = 16, 17, 18, 19, 20, 21
-VERSION = 1
 TERMINAL = 1
 WINDOW = 256 << 10
 CHUNK = 64 << 10
