@@ -37,6 +37,7 @@ static void test_drive_at_run_time(void **state)
     put(f, "PATCH", "/drives/d", "{'drive_id':'d','path_on_host':'/new',"
                                  "'rate_limiter':{'ops':{'size':5,'refill_time':6}}}");
     assert_string_equal(f->vm.replaced, "/new");
+    assert_string_equal(f->vm.config.disks[0].path, "/new");
     assert_int_equal(f->vm.disk_rate.bandwidth.size, 7); /* as it was */
     assert_int_equal(f->vm.disk_rate.ops.size, 5);
     put(f, "PATCH", "/drives/d", "{'drive_id':'d','rate_limiter':"
@@ -48,6 +49,7 @@ static void test_drive_at_run_time(void **state)
     f->vm.fails = true;
     refused(f, "PATCH", "/drives/d", "{'drive_id':'d','path_on_host':'/x'}",
             "Drive config error: the fake refuses");
+    assert_string_equal(f->vm.config.disks[0].path, "/new");
 }
 
 static void test_balloon(void **state)

@@ -155,6 +155,21 @@ bool route_put_drive(struct call *call, struct error *error)
     return true;
 }
 
+/* The device looks up its path in the configuration: both change or neither. */
+static bool replace(struct vmm_device *device, struct config_disk *disk, const char *path,
+                    struct error *error)
+{
+    char *copy = strdup(path);
+
+    if (copy == NULL || !disk_replace(device, path, error)) {
+        free(copy);
+        return error_set(error, EXIT_CODE_HOST, "no memory for the path");
+    }
+    free(disk->path);
+    disk->path = copy;
+    return true;
+}
+
 bool route_patch_drive(struct call *call, struct error *error)
 {
     static const struct body_field fields[] = {
@@ -180,7 +195,7 @@ bool route_patch_drive(struct call *call, struct error *error)
     if (!body_read_rate(read.limiter, &rate, error)) {
         return false;
     }
-    if ((read.path != NULL && !disk_replace(device, read.path, &cause)) ||
+    if ((read.path != NULL && !replace(device, disk, read.path, &cause)) ||
         (read.limiter != NULL && !disk_set_rate(device, &rate, &cause))) {
         return call_refuse(error, "Drive config error: %.480s", cause.text);
     }
