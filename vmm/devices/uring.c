@@ -14,6 +14,7 @@
  * At most as many requests are with the kernel as the completion ring holds; the others wait in
  * order. Kernels before 5.10 lack some of this and get the thread.
  */
+#include "bothy/atomic.h"
 #include "bothy/bits.h"
 #include "vmm/devices/aio.h"
 #include <errno.h>
@@ -163,7 +164,7 @@ static void run_hook(struct loop_hook *hook)
         if (silent) {
             set_signal(uring, true);
             if (!uring->expect_inline) {
-                io_uring_get_events(&uring->ring); /* what came without a signal */
+                io_uring_get_events(&uring->ring); /* for what came without a signal */
                 reap(uring);
             }
         }
@@ -187,14 +188,11 @@ static void signal_ready(struct loop_source *source, uint32_t events)
     struct uring *uring = CONTAINER_OF(source, struct uring, signal);
 
     (void)events;
-    if (uring->with_kernel == 0) {
-        return;
-    }
-    if (uring->deferred) {
-        /* Completions that this call makes would signal once more. */
-        set_signal(uring, false);
+    /* Completions that the call makes signal once more, for nothing. Without signals meanwhile, one
+     * that comes after the call could be missed. */
+    if (uring->deferred &&
+        (atomic_load32_acquire(uring->ring.sq.kflags) & IORING_SQ_TASKRUN) != 0) {
         io_uring_get_events(&uring->ring);
-        set_signal(uring, true);
     }
     reap(uring);
     prepare_waiting(uring);
@@ -238,7 +236,7 @@ static void destroy(struct aio *aio)
 static int open_ring(struct uring *uring)
 {
     static const unsigned int flags[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         IORING_SETUP_COOP_TASKRUN,
         0,
     };
