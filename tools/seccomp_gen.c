@@ -33,7 +33,6 @@ struct generator {
     unsigned int line;
     scmp_filter_ctx filters[KINDS];
     unsigned int calls[KINDS];
-    uint8_t priority;
 };
 
 __attribute__((format(printf, 2, 3))) static _Noreturn void fail(const struct generator *g,
@@ -113,7 +112,6 @@ static void allow_call(struct generator *g, char **words)
         if (++g->calls[kind] > limits[kind] && g->arch == SCMP_ARCH_AARCH64) {
             fail(g, "more than %u system calls for %s", limits[kind], kind_names[kind]);
         }
-        seccomp_syscall_priority(g->filters[kind], number, g->priority);
         if (strcmp(words[0], "ioctl") == 0) {
             continue; /* by request */
         }
@@ -127,7 +125,6 @@ static void allow_call(struct generator *g, char **words)
             fail(g, "libseccomp refuses '%s': %s", words[0], strerror(-result));
         }
     }
-    g->priority = g->priority > 1 ? (uint8_t)(g->priority - 1) : 1;
 }
 
 static void read_list(struct generator *g)
@@ -199,7 +196,7 @@ static void print_names(const struct generator *g)
 
 int main(int argc, char **argv)
 {
-    struct generator g = {.priority = 255};
+    struct generator g = {.line = 0};
 
     if (argc != 3) {
         fprintf(stderr, "usage: %s ARCH LIST\n", argv[0]);
@@ -215,8 +212,10 @@ int main(int argc, char **argv)
     for (unsigned int kind = 0; kind < KINDS; kind++) {
         /* What isn't allowed traps, so that the call's name can be told before the end. */
         g.filters[kind] = seccomp_init(SCMP_ACT_TRAP);
-        seccomp_arch_remove(g.filters[kind], SCMP_ARCH_NATIVE);
-        if (seccomp_arch_add(g.filters[kind], g.arch) < 0 ||
+        /* A tree: when a filter is set, the kernel runs it once for each call that there is. */
+        if (seccomp_attr_set(g.filters[kind], SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0 ||
+            seccomp_arch_remove(g.filters[kind], SCMP_ARCH_NATIVE) < 0 ||
+            seccomp_arch_add(g.filters[kind], g.arch) < 0 ||
             seccomp_attr_set(g.filters[kind], SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS) < 0) {
             fail(&g, "libseccomp doesn't know %s", argv[1]);
         }
