@@ -48,6 +48,11 @@ void fake_vm_start(struct vm *vm)
     vm->state = VM_RUNNING;
 }
 
+struct loop *vm_get_loop(struct vm *vm)
+{
+    return vm->loop;
+}
+
 bool vm_pause(struct vm *vm)
 {
     bool done = vm->state == VM_RUNNING;
