@@ -115,7 +115,7 @@ int cmd_console(const struct cli *cli, struct error *error)
     }
     rundir_close(&dir);
     if (console < 0) {
-        return error->code;
+        return (int)error->code;
     }
     if (terminal_save(&terminal)) {
         fprintf(stderr, "attached to %s; Ctrl-A x leaves, Ctrl-A h helps\n", vm.name);

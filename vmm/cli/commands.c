@@ -161,7 +161,7 @@ static int dispatch(int argc, char **argv, struct error *error)
     struct cli cli;
 
     if (command == NULL || !cli_parse(command, argc - 1, argv + 1, &cli, error)) {
-        return error->code;
+        return (int)error->code;
     }
     if (cli_find(&cli, CLI_HELP) != NULL) {
         cli_help_command(command);

@@ -125,7 +125,7 @@ int cmd_list(const struct cli *cli, struct error *error)
 
     if (!find_all(&dir, &list, error)) {
         json_decref(rows);
-        return error->code;
+        return (int)error->code;
     }
     if (!as_json && list.count > 0) {
         printf("%-20s %8s  %-12s %5s %10s %11s\n", "NAME", "PID", "STATE", "VCPUS", "MEMORY",
@@ -241,5 +241,5 @@ int cmd_stat(const struct cli *cli, struct error *error)
     json_decref(all);
     free(list.vms);
     rundir_close(&dir);
-    return error->code;
+    return (int)error->code;
 }

@@ -54,7 +54,7 @@ static int print_text(char *text, const char *what, struct error *error)
 {
     if (text == NULL) {
         error_set(error, EXIT_CODE_HOST, "out of memory for the %s", what);
-        return error->code;
+        return (int)error->code;
     }
     puts(text);
     free(text);
@@ -102,7 +102,7 @@ static int dump_dtb(struct vm_config *config, const char *path, struct error *er
     }
     vm_destroy(vm);
     loop_destroy(loop);
-    return error->code;
+    return (int)error->code;
 }
 
 /* ---- The VM's process ---- */
@@ -237,8 +237,8 @@ static int run_supervised(struct run *run, struct error *error)
     strcpy(log_name, run->config.name);
     log_init(log_name, log_level_of(&run->config));
     if (!claim_name(run, error)) {
-        cleanup(run, error->code);
-        return error->code;
+        cleanup(run, (int)error->code);
+        return (int)error->code;
     }
     if (run->config.serial.kind == CONFIG_SERIAL_STDIO) {
         terminal_save(&run->terminal);
@@ -247,8 +247,8 @@ static int run_supervised(struct run *run, struct error *error)
         return run_vm(run, error);
     }
     if (error->code != EXIT_CODE_OK) {
-        cleanup(run, error->code);
-        return error->code;
+        cleanup(run, (int)error->code);
+        return (int)error->code;
     }
     return code;
 }
@@ -281,13 +281,13 @@ int cmd_run(const struct cli *cli, struct error *error)
     }
     vm_config_init(&run.config);
     if (!cli_collect(cli, &run.config, error)) {
-        code = error->code;
+        code = (int)error->code;
     } else if (cli_find(cli, CLI_DUMP_CONFIG) != NULL) {
         code = print_text(vm_config_to_json(&run.config), "configuration", error);
     } else if (dtb != NULL) {
         code = dump_dtb(&run.config, dtb->value, error);
     } else if (!complete(&run.config, error)) {
-        code = error->code;
+        code = (int)error->code;
     } else {
         code = run_supervised(&run, error);
     }

@@ -120,7 +120,7 @@ int cmd_stop(const struct cli *cli, struct error *error)
         stop_vm(cli, &dir, &vm, seconds, error);
     }
     rundir_close(&dir);
-    return error->code;
+    return (int)error->code;
 }
 
 static void kill_vm(const struct cli *cli, const struct rundir *dir, const struct rundir_vm *vm,
@@ -158,5 +158,5 @@ int cmd_kill(const struct cli *cli, struct error *error)
         kill_vm(cli, &dir, &vm, error);
     }
     rundir_close(&dir);
-    return error->code;
+    return (int)error->code;
 }

@@ -88,7 +88,7 @@ static int change_state(const struct cli *cli, const char *body, const char *sta
         verb_tell(cli, vm.name, state);
     }
     rundir_close(&dir);
-    return error->code;
+    return (int)error->code;
 }
 
 int cmd_pause(const struct cli *cli, struct error *error)
@@ -186,7 +186,7 @@ int cmd_api(const struct cli *cli, struct error *error)
 
     if (!check_request(cli, error) || !verb_find(cli, &dir, &vm, error)) {
         rundir_close(&dir);
-        return error->code;
+        return (int)error->code;
     }
     if (body != NULL && strcmp(body, "-") == 0) {
         read_text = read_body(error);
@@ -197,5 +197,5 @@ int cmd_api(const struct cli *cli, struct error *error)
     }
     free(read_text);
     rundir_close(&dir);
-    return error->code;
+    return (int)error->code;
 }
