@@ -8,9 +8,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <seccomp.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,6 +35,7 @@ struct generator {
     unsigned int line;
     scmp_filter_ctx filters[KINDS];
     unsigned int calls[KINDS];
+    uint32_t first_request[KINDS]; /* of ioctl, tested before everything else; 0: none */
 };
 
 __attribute__((format(printf, 2, 3))) static _Noreturn void fail(const struct generator *g,
@@ -48,7 +51,14 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void fail(const struct ge
     exit(1);
 }
 
-static unsigned int kinds_of(const struct generator *g, char **words, int from, bool *ret_not_exec)
+/* What may stand behind the kinds. */
+struct extras {
+    bool not_exec;
+    bool first;
+};
+
+static unsigned int kinds_of(const struct generator *g, char **words, int from,
+                             struct extras *ret_extras)
 {
     unsigned int kinds = 0;
 
@@ -56,7 +66,11 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from, 
         unsigned int kind = 0;
 
         if (strcmp(words[i], "not-exec") == 0) {
-            *ret_not_exec = true;
+            ret_extras->not_exec = true;
+            continue;
+        }
+        if (strcmp(words[i], "first") == 0) {
+            ret_extras->first = true;
             continue;
         }
         while (kind < KINDS && strcmp(words[i], kind_names[kind]) != 0) {
@@ -75,8 +89,8 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from, 
 
 static void allow_request(struct generator *g, char **words)
 {
-    bool not_exec = false;
-    unsigned int kinds = kinds_of(g, words, 2, &not_exec);
+    struct extras extras = {false, false};
+    unsigned int kinds = kinds_of(g, words, 2, &extras);
     char *end;
     unsigned long request = strtoul(words[1], &end, 0);
 
@@ -89,13 +103,16 @@ static void allow_request(struct generator *g, char **words)
                              SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffffu, request)) < 0) {
             fail(g, "libseccomp refuses ioctl request %s", words[1]);
         }
+        if ((kinds & 1u << kind) != 0 && extras.first) {
+            g->first_request[kind] = (uint32_t)request;
+        }
     }
 }
 
 static void allow_call(struct generator *g, char **words)
 {
-    bool not_exec = false;
-    unsigned int kinds = kinds_of(g, words, 1, &not_exec);
+    struct extras extras = {false, false};
+    unsigned int kinds = kinds_of(g, words, 1, &extras);
     /* Rules take the number of the machine that builds, and translate it. */
     int number = seccomp_syscall_resolve_name(words[0]);
     int there = seccomp_syscall_resolve_name_arch(g->arch, words[0]);
@@ -115,7 +132,7 @@ static void allow_call(struct generator *g, char **words)
         if (strcmp(words[0], "ioctl") == 0) {
             continue; /* by request */
         }
-        if (not_exec) {
+        if (extras.not_exec) {
             result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 1,
                                       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC_BIT, 0));
         } else {
@@ -157,6 +174,40 @@ static void read_list(struct generator *g)
     fclose(file);
 }
 
+static void print_instruction(const struct sock_filter *instruction)
+{
+    printf("    {0x%04x, %u, %u, 0x%08x},\n", instruction->code, instruction->jt, instruction->jf,
+           instruction->k);
+}
+
+/* libseccomp's program begins with a look at the architecture and a jump to its last instruction
+ * if it isn't ours. What each exit of a guest needs is tested right behind that. */
+static void begin_with(const struct generator *g, unsigned int kind, struct sock_filter *program)
+{
+    const struct sock_filter test[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+                 (uint32_t)seccomp_syscall_resolve_name_arch(g->arch, "ioctl"), 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, g->first_request[kind], 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const size_t length = sizeof(test) / sizeof(test[0]);
+
+    if (program[0].code != (BPF_LD | BPF_W | BPF_ABS) ||
+        program[0].k != offsetof(struct seccomp_data, arch) ||
+        program[1].code != (BPF_JMP | BPF_JEQ | BPF_K) || program[1].jt != 0 ||
+        program[1].jf > UINT8_MAX - length) {
+        fail(g, "libseccomp's filters begin in another way: 'first' has to be written anew");
+    }
+    program[1].jf = (uint8_t)(program[1].jf + length);
+    print_instruction(&program[0]);
+    print_instruction(&program[1]);
+    for (size_t i = 0; i < length; i++) {
+        print_instruction(&test[i]);
+    }
+}
+
 static void print_filter(const struct generator *g, unsigned int kind)
 {
     static struct sock_filter program[FILTER_BYTES_MAX / sizeof(struct sock_filter)];
@@ -173,9 +224,12 @@ static void print_filter(const struct generator *g, unsigned int kind)
     }
     printf("/* %u system calls */\nstatic const struct sock_filter jail_filter_%s[] = {\n",
            g->calls[kind], kind_names[kind]);
-    for (size_t i = 0; i < (size_t)size / sizeof(program[0]); i++) {
-        printf("    {0x%04x, %u, %u, 0x%08x},\n", program[i].code, program[i].jt, program[i].jf,
-               program[i].k);
+    if (g->first_request[kind] != 0) {
+        begin_with(g, kind, program);
+    }
+    for (size_t i = g->first_request[kind] != 0 ? 2 : 0; i < (size_t)size / sizeof(program[0]);
+         i++) {
+        print_instruction(&program[i]);
     }
     puts("};\n");
 }
