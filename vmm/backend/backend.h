@@ -9,7 +9,8 @@
  * irqchip_create, vcpu_ready for each, run.
  *
  * Threads: a vCPU's run and registers are its thread's (or anyone's while it doesn't run);
- * vcpu_kick, irq_line, irqfd and ioeventfd are anyone's; all else is the main thread's. After
+ * vcpu_kick, irq_line, irqfd, ioeventfd, collect and
+ * collected are anyone's; all else is the main thread's. After
  * backend_open() no file is opened by name, so a jailed process can go through the order again.
  */
 #ifndef VMM_BACKEND_BACKEND_H
@@ -51,7 +52,7 @@ struct backend_caps {
     bool readonly_memory; /* memory that the guest can only read: its stores are MMIO exits */
     bool inject_abort;    /* backend_vcpu_abort works */
     bool pv_time;         /* stolen time, DEN0057 */
-    bool coalesced;       /* stores can be collected without an exit */
+    bool collects;        /* stores can be collected without an exit */
     bool id_registers;    /* ID registers can be changed: CPU profiles */
     bool statistics;      /* stats gives something */
 };
@@ -93,6 +94,9 @@ struct backend_exit {
 
 /* One statistic of the host about this VM, under the host's own name; vcpu -1: of the VM. */
 typedef void (*backend_stat_t)(void *context, int vcpu, const char *name, uint64_t value);
+
+/* A store that was collected. */
+typedef void (*backend_store_t)(void *context, uint64_t address, uint32_t value);
 
 struct backend;
 
@@ -145,6 +149,11 @@ struct backend_ops {
     /* A 32-bit store of `match` to address signals the eventfd and goes no further. */
     bool (*ioeventfd)(struct backend_vm *vm, int fd, uint64_t address, uint32_t match,
                       bool assign);
+
+    /* 32-bit stores to address are collected without an exit, as far as there is room (assign), or
+     * exit again. collected hands over what was, in order, from any thread. */
+    bool (*collect)(struct backend_vm *vm, uint64_t address, bool assign);
+    void (*collected)(struct backend_vm *vm, backend_store_t each, void *context);
 
     void (*statistics)(struct backend_vm *vm, backend_stat_t each, void *context);
 };

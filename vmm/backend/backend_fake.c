@@ -14,6 +14,7 @@
 
 #define SLOTS 8u
 #define NR_CORE 37u
+#define FAKE_RING 4u
 
 struct wire {
     int fd;
@@ -47,6 +48,9 @@ struct backend_vm {
     struct slot slots[SLOTS];
     struct wire wires[FAKE_WIRES_MAX];
     bool has_irqchip;
+    uint64_t collect_at; /* of one device: the last that asked */
+    uint32_t collected[FAKE_RING];
+    uint32_t nr_collected;
     pthread_mutex_t lock; /* kicks and wires */
     pthread_cond_t changed;
     uint64_t id[128]; /* ID registers by CRm and op2 */
@@ -196,13 +200,19 @@ static bool fake_vcpu_ready(struct backend_vcpu *vcpu, uint64_t stolen_ipa, stru
     return true;
 }
 
-/* True: an eventfd took the store. */
-static bool signal_wire(struct backend_vm *vm, const struct fake_step *step)
+/* True: an eventfd took the store, or it was collected. */
+static bool take_store(struct backend_vm *vm, const struct fake_step *step)
 {
     uint64_t one = 1;
     int fd = -1;
+    bool collected;
 
     pthread_mutex_lock(&vm->lock);
+    collected = vm->collect_at != 0 && step->address == vm->collect_at &&
+                vm->nr_collected < FAKE_RING;
+    if (collected) {
+        vm->collected[vm->nr_collected++] = (uint32_t)step->value;
+    }
     for (uint32_t i = 0; i < FAKE_WIRES_MAX; i++) {
         if (vm->wires[i].used && vm->wires[i].address == step->address &&
             vm->wires[i].match == step->value && step->size == sizeof(uint32_t)) {
@@ -210,7 +220,7 @@ static bool signal_wire(struct backend_vm *vm, const struct fake_step *step)
         }
     }
     pthread_mutex_unlock(&vm->lock);
-    return fd >= 0 && write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one);
+    return collected || (fd >= 0 && write(fd, &one, sizeof(one)) == (ssize_t)sizeof(one));
 }
 
 static void sleep_until_kicked(struct backend_vcpu *vcpu)
@@ -251,7 +261,7 @@ static bool play(struct backend_vcpu *vcpu, const struct fake_step *step,
     *exit = (struct backend_exit){.address = step->address};
     switch (step->kind) {
     case FAKE_STORE:
-        if (signal_wire(vcpu->vm, step)) {
+        if (take_store(vcpu->vm, step)) {
             return false;
         }
         access_device(vcpu, step, exit);
@@ -417,6 +427,29 @@ static bool fake_ioeventfd(struct backend_vm *vm, int fd, uint64_t address, uint
     return done;
 }
 
+static bool fake_collect(struct backend_vm *vm, uint64_t address, bool assign)
+{
+    pthread_mutex_lock(&vm->lock);
+    vm->collect_at = assign ? address : 0;
+    pthread_mutex_unlock(&vm->lock);
+    return true;
+}
+
+static void fake_collected(struct backend_vm *vm, backend_store_t each, void *context)
+{
+    uint32_t taken[FAKE_RING];
+    uint32_t nr;
+
+    pthread_mutex_lock(&vm->lock);
+    nr = vm->nr_collected;
+    memcpy(taken, vm->collected, sizeof(taken));
+    vm->nr_collected = 0;
+    pthread_mutex_unlock(&vm->lock);
+    for (uint32_t i = 0; i < nr; i++) {
+        each(context, vm->collect_at, taken[i]);
+    }
+}
+
 static void fake_statistics(struct backend_vm *vm, backend_stat_t each, void *context)
 {
     each(context, -1, "remote_tlb_flush", 7);
@@ -446,6 +479,8 @@ static const struct backend_ops fake_ops = {
     .irq_line = fake_irq_line,
     .irqfd = fake_irqfd,
     .ioeventfd = fake_ioeventfd,
+    .collect = fake_collect,
+    .collected = fake_collected,
     .statistics = fake_statistics,
 };
 

@@ -74,6 +74,8 @@ static const struct backend_ops kvm_ops = {
     .irq_line = kvm_irq_line,
     .irqfd = kvm_irqfd,
     .ioeventfd = kvm_ioeventfd,
+    .collect = kvm_collect,
+    .collected = kvm_collected,
     .statistics = kvm_statistics,
 };
 
@@ -114,7 +116,7 @@ static void get_caps(struct kvm_backend *kvm)
         .readonly_memory = kvm_has(kvm->fd, KVM_CAP_READONLY_MEM) != 0,
         .inject_abort = kvm_has(kvm->fd, KVM_CAP_ARM_INJECT_EXT_DABT) != 0,
         .pv_time = kvm_has(kvm->fd, KVM_CAP_STEAL_TIME) != 0,
-        .coalesced = kvm_has(kvm->fd, KVM_CAP_COALESCED_MMIO) != 0,
+        .collects = kvm_has(kvm->fd, KVM_CAP_COALESCED_MMIO) == KVM_COALESCED_MMIO_PAGE_OFFSET,
         .id_registers = kvm_has(kvm->fd, KVM_NEW_CAP_REG_MASK_RANGES) != 0,
         .statistics = kvm_has(kvm->fd, KVM_CAP_BINARY_STATS_FD) != 0,
     };
@@ -144,6 +146,7 @@ struct backend *backend_open(struct error *error)
         return NULL;
     }
     kvm->run_size = (size_t)size;
+    kvm->page_size = (size_t)sysconf(_SC_PAGESIZE);
     get_caps(kvm);
     return &kvm->base;
 }

@@ -3,6 +3,7 @@
 #ifndef VMM_BACKEND_BACKEND_KVM_H
 #define VMM_BACKEND_BACKEND_KVM_H
 
+#include "bothy/spinlock.h"
 #include "vmm/backend/backend.h"
 #include "vmm/config/config.h"
 #include <linux/kvm.h>
@@ -23,6 +24,7 @@ struct kvm_backend {
     struct backend base;
     int fd; /* /dev/kvm */
     size_t run_size;
+    size_t page_size;
 };
 
 struct backend_vcpu {
@@ -46,6 +48,7 @@ struct backend_vm {
     int gic_fd;
     int its_fd;
     struct kvm_slot slots[KVM_MEMORY_SLOTS];
+    struct spinlock ring_lock; /* of those who empty the ring of collected stores */
     uint64_t *id_masks; /* KVM_NEW_REG_MASKS, once they were asked for */
     struct backend_vcpu vcpus[]; /* nr_vcpus; fd -1: not created */
 };
@@ -66,6 +69,8 @@ bool kvm_memory_map(struct backend_vm *vm, uint64_t ipa, uint64_t size, void *ba
 bool kvm_memory_unmap(struct backend_vm *vm, uint64_t ipa, struct error *error);
 bool kvm_memory_dirty(struct backend_vm *vm, uint64_t ipa, uint64_t *bitmap);
 bool kvm_irq_line(struct backend_vm *vm, uint32_t spi, bool level);
+bool kvm_collect(struct backend_vm *vm, uint64_t address, bool assign);
+void kvm_collected(struct backend_vm *vm, backend_store_t each, void *context);
 bool kvm_irqfd(struct backend_vm *vm, int fd, uint32_t spi, bool assign);
 bool kvm_ioeventfd(struct backend_vm *vm, int fd, uint64_t address, uint32_t match, bool assign);
 

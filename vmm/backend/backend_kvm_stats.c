@@ -8,6 +8,7 @@
 #include "vmm/backend/backend_kvm.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define DESCRIPTORS_MAX 256u
@@ -23,7 +24,9 @@ struct reader {
 
 static bool read_at(int fd, void *to, size_t size, uint64_t offset)
 {
-    return pread(fd, to, size, (off_t)offset) == (ssize_t)size;
+    struct iovec all = {to, size};
+
+    return preadv(fd, &all, 1, (off_t)offset) == (ssize_t)size;
 }
 
 static bool read_header(struct reader *reader)

@@ -8,6 +8,7 @@
 #include "vmm/backend/backend_kvm.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define IPA_BITS_DEFAULT 40u
@@ -195,4 +196,38 @@ bool kvm_ioeventfd(struct backend_vm *vm, int fd, uint64_t address, uint32_t mat
     };
 
     return kvm_ioctl_with(vm->fd, KVM_IOEVENTFD, &ioeventfd) == 0;
+}
+
+bool kvm_collect(struct backend_vm *vm, uint64_t address, bool assign)
+{
+    struct kvm_coalesced_mmio_zone zone = {.addr = address, .size = sizeof(uint32_t)};
+
+    return kvm_ioctl_with(vm->fd,
+                          assign ? KVM_REGISTER_COALESCED_MMIO : KVM_UNREGISTER_COALESCED_MMIO,
+                          &zone) == 0;
+}
+
+/* The ring is one for all vCPUs, in the run area of each, behind its first page. KVM writes `last`
+ * after the entry (its smp_wmb), and takes an entry's room only after `first` has moved on. */
+void kvm_collected(struct backend_vm *vm, backend_store_t each, void *context)
+{
+    size_t page = vm->backend->page_size;
+    uint32_t room = (uint32_t)((page - sizeof(struct kvm_coalesced_mmio_ring)) /
+                               sizeof(struct kvm_coalesced_mmio));
+    struct kvm_coalesced_mmio_ring *ring =
+        (void *)((char *)vm->vcpus[0].run + KVM_COALESCED_MMIO_PAGE_OFFSET * page);
+    uint32_t first;
+    uint32_t last;
+
+    spin_lock(&vm->ring_lock);
+    first = ring->first % room;
+    last = __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE) % room;
+    for (; first != last; first = (first + 1) % room) {
+        uint32_t value;
+
+        memcpy(&value, ring->coalesced_mmio[first].data, sizeof(value));
+        each(context, ring->coalesced_mmio[first].phys_addr, value);
+    }
+    __atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+    spin_unlock(&vm->ring_lock);
 }

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define DTB_ROOM 4096u /* for what is added to a device tree of the user's */
@@ -48,7 +49,8 @@ static bool read_all(int fd, void *to, uint64_t size, const char *what, struct e
     uint64_t done = 0;
 
     while (done < size) {
-        ssize_t count = pread(fd, (char *)to + done, size - done, (off_t)done);
+        struct iovec rest = {(char *)to + done, size - done};
+        ssize_t count = preadv(fd, &rest, 1, (off_t)done); /* the jail has this one anyway */
 
         if (count < 0 && errno == EINTR) {
             continue;

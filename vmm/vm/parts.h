@@ -56,6 +56,7 @@ struct place {
     struct vmm_device *device;
     struct virtio_mmio mmio;
     uint32_t number;
+    bool collects;   /* acknowledgements are collected now */
     bool uses_kicks; /* notifications come through descriptors, not through exits */
     struct place_queue queues[]; /* device->virtio->nr_queues */
 };

@@ -15,7 +15,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
+
+#define NS_PER_S 1000000000l
+#define RESET_LOOK_NS 200000l
 
 static uint64_t place_base(const struct place *place)
 {
@@ -49,12 +53,29 @@ static void wire(struct place *place, struct place_queue *queue, bool wired)
     }
 }
 
+/* Stores to InterruptACK may come late, so they needn't come out at all: they are collected, and
+ * looked at when someone has to know (flush_acks), or when there is no more room and one comes
+ * out after all (place_access). */
+static void collect_acks(struct place *place, bool collected)
+{
+    struct vm *vm = place->vm;
+
+    if (place->collects != collected && vm->backend_vm != NULL &&
+        vm->backend->ops->collect(vm->backend_vm, place_base(place) + VIRTIO_MMIO_INTERRUPT_ACK,
+                                  collected)) {
+        place->collects = collected;
+    }
+}
+
 /* With the device's lock held, from whichever thread the driver's store came. If a queue can't be
  * wired, its stores come as exits, and the transport notifies the device. */
 static void running(void *opaque, struct virtio_device *device, bool runs)
 {
     struct place *place = opaque;
 
+    if (place->vm->backend->caps.collects) {
+        collect_acks(place, runs);
+    }
     for (uint16_t i = 0; place->uses_kicks && i < device->nr_queues; i++) {
         wire(place, &place->queues[i], runs && device->queues[i].enabled);
     }
@@ -65,11 +86,74 @@ static void mirror_changed(void *opaque, void *from, size_t size)
     cache_clean(from, size);
 }
 
+static void take_ack(void *opaque, uint64_t address, uint32_t value)
+{
+    struct vm *vm = opaque;
+    uint64_t number = (address - LAYOUT_VIRTIO_BASE) / LAYOUT_VIRTIO_STRIDE;
+
+    if (number < vm->nr_places) {
+        virtio_mmio_ack(&vm->places[number]->mmio, value);
+    }
+}
+
+static void flush_acks(void *opaque)
+{
+    struct place *place = opaque;
+    struct vm *vm = place->vm;
+
+    if (vm->backend_vm != NULL) {
+        vm->backend->ops->collected(vm->backend_vm, take_ack, vm);
+    }
+}
+
+/* The vCPU that reset its device waits for it here. Short looks, as nobody says when it is done. */
+static void wait_reset(void *opaque, struct virtio_device *device)
+{
+    struct place *place = opaque;
+    struct vm *vm = place->vm;
+
+    pthread_mutex_lock(&vm->lock);
+    while (__atomic_load_n(&device->resetting, __ATOMIC_ACQUIRE) &&
+           vm->target == VM_TARGET_RUN) {
+        struct timespec until;
+
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_nsec += RESET_LOOK_NS;
+        if (until.tv_nsec >= NS_PER_S) {
+            until.tv_nsec -= NS_PER_S;
+            until.tv_sec++;
+        }
+        pthread_cond_timedwait(&vm->changed, &vm->lock, &until);
+    }
+    pthread_mutex_unlock(&vm->lock);
+}
+
 static const struct virtio_mmio_place place_ops = {
     .pulse = pulse,
     .running = running,
     .mirror_changed = mirror_changed,
+    .wait_reset = wait_reset,
 };
+
+static const struct virtio_mmio_place collecting_place_ops = {
+    .pulse = pulse,
+    .running = running,
+    .mirror_changed = mirror_changed,
+    .flush_acks = flush_acks,
+    .wait_reset = wait_reset,
+};
+
+/* On the bus where acknowledgements are collected: one that comes out found no room. */
+static void place_access(void *device, uint64_t offset, unsigned int size, bool write,
+                         uint64_t *value)
+{
+    struct place *place = CONTAINER_OF(device, struct place, mmio);
+
+    if (write && offset == VIRTIO_MMIO_INTERRUPT_ACK && place->collects) {
+        flush_acks(place);
+    }
+    virtio_mmio_access(device, offset, size, write, value);
+}
 
 static void kicked(struct loop_source *source, uint32_t events)
 {
@@ -139,9 +223,10 @@ bool place_add(struct vm *vm, struct vmm_device *device, struct error *error)
         mirror += place->number * VIRTIO_MMIO_SIZE;
     }
     virtio_mmio_init(&place->mmio, device->virtio, &vm_device_ops, vm, place_spi(place),
-                     &place_ops, place, mirror);
-    if (bus_attach(&vm->bus, place_base(place), VIRTIO_MMIO_SIZE, virtio_mmio_access,
-                   &place->mmio) != BUS_OK) {
+                     vm->backend->caps.collects ? &collecting_place_ops : &place_ops, place,
+                     mirror);
+    if (bus_attach(&vm->bus, place_base(place), VIRTIO_MMIO_SIZE, place_access, &place->mmio) !=
+        BUS_OK) {
         return error_set(error, EXIT_CODE_VMM, "no room on the bus for %s", device->id);
     }
     return (!place->uses_kicks || open_queues(place, error)) &&
@@ -216,6 +301,7 @@ bool place_rewire(struct vm *vm, struct error *error)
     for (uint32_t i = 0; i < vm->nr_places; i++) {
         struct place *place = vm->places[i];
 
+        place->collects = false;
         for (uint16_t q = 0; q < place->device->virtio->nr_queues; q++) {
             place->queues[q].wired = false;
             if (place->queues[q].call_fd >= 0 && !wire_call(&place->queues[q])) {
