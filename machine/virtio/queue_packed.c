@@ -56,7 +56,7 @@ static void advance(const struct virtqueue *queue, uint16_t *place, bool *wrap, 
 
 /* All entries of an indirect table, in their order; only WRITE counts among their flags, 2.8.7 */
 static bool walk_indirect(const struct virtqueue *queue, const struct ring_descriptor *from,
-                          struct virtio_chain *chain)
+                          struct virtio_chain *to, struct ring_chain *chain)
 {
     uint32_t entries;
     const uint8_t *table = ring_indirect_table(queue, from, &entries);
@@ -69,7 +69,7 @@ static bool walk_indirect(const struct virtqueue *queue, const struct ring_descr
             ring_descriptor_read(table + (uint64_t)i * RING_DESCRIPTOR_SIZE);
 
         if ((descriptor.fourth & RING_F_INDIRECT) ||
-            !ring_chain_add(queue, chain, &descriptor, descriptor.fourth & RING_F_WRITE)) {
+            !ring_chain_add(queue, to, chain, &descriptor, descriptor.fourth & RING_F_WRITE)) {
             return false;
         }
     }
@@ -78,8 +78,9 @@ static bool walk_indirect(const struct virtqueue *queue, const struct ring_descr
 
 /* The buffer's ID is that of its last descriptor, 2.8.6. Slots that are with the device already
  * end the walk, so it makes at most ring_size steps. */
-static bool walk(const struct virtqueue *queue, struct virtio_chain *chain)
+static bool walk(const struct virtqueue *queue, struct virtio_chain *ret_chain)
 {
+    struct ring_chain chain = ring_chain_begin(ret_chain);
     uint32_t room = MIN(queue->ring_size - in_flight(queue), VIRTQUEUE_SEGMENTS);
     uint32_t at = queue->next_avail;
     uint32_t slots = 0;
@@ -92,16 +93,16 @@ static bool walk(const struct virtqueue *queue, struct virtio_chain *chain)
         slots++;
         at = at + 1 == queue->ring_size ? 0 : at + 1;
         if (flags & RING_F_INDIRECT) {
-            if (!last || !walk_indirect(queue, &descriptor, chain)) {
+            if (!last || !walk_indirect(queue, &descriptor, ret_chain, &chain)) {
                 return false;
             }
-        } else if (!ring_chain_add(queue, chain, &descriptor, flags & RING_F_WRITE)) {
+        } else if (!ring_chain_add(queue, ret_chain, &chain, &descriptor, flags & RING_F_WRITE)) {
             return false;
         }
         if (last) {
-            chain->id = descriptor.third;
-            chain->slots = (uint16_t)slots;
-            return true;
+            ret_chain->id = descriptor.third;
+            ret_chain->slots = (uint16_t)slots;
+            return ring_chain_end(&chain, ret_chain);
         }
     }
     return false;
@@ -115,7 +116,6 @@ enum virtqueue_result virtqueue_packed_pop(struct virtqueue *queue, struct virti
     if (!is_available(queue, flags)) {
         return VIRTQUEUE_EMPTY;
     }
-    ring_chain_begin(ret_chain);
     if (!walk(queue, ret_chain)) {
         return ring_broken(queue);
     }

@@ -74,43 +74,59 @@ static inline enum virtqueue_result ring_broken(struct virtqueue *queue)
     return VIRTQUEUE_BROKEN;
 }
 
-static inline void ring_chain_begin(struct virtio_chain *chain)
+/* A chain that is being put together; all of it in registers. */
+struct ring_chain {
+    struct virtio_segment *next;
+    struct virtio_segment *first_in; /* NULL: only buffers to read so far */
+    uint64_t size;                   /* of all */
+    uint64_t out_size;               /* once there is a first_in */
+};
+
+static inline struct ring_chain ring_chain_begin(struct virtio_chain *chain)
 {
-    chain->slots = 1;
-    chain->nr_out = chain->nr_in = 0;
-    chain->out_size = chain->in_size = 0;
+    return (struct ring_chain){.next = chain->segments};
 }
 
 /* Add a buffer to a chain. False if that breaks a rule: readable behind writable, not RAM, too
- * many, 4 GiB and more. An empty one is allowed and leaves no trace. */
-static inline bool ring_chain_add(const struct virtqueue *queue, struct virtio_chain *chain,
-                                  const struct ring_descriptor *from, bool writable)
+ * many. An empty one is allowed and leaves no trace. */
+static inline bool ring_chain_add(const struct virtqueue *queue, struct virtio_chain *to,
+                                  struct ring_chain *chain, const struct ring_descriptor *from,
+                                  bool writable)
 {
-    struct virtio_segment *segment = &chain->segments[chain->nr_out + chain->nr_in];
+    struct virtio_segment *segment = chain->next;
 
-    if (unlikely(!writable && chain->nr_in != 0)) {
+    if (unlikely(!writable && chain->first_in != NULL)) {
         return false;
     }
     if (unlikely(from->size == 0)) {
         return true;
     }
-    if (unlikely((uint64_t)chain->out_size + chain->in_size + from->size > UINT32_MAX ||
-                 segment == chain->segments + VIRTQUEUE_SEGMENTS)) {
+    if (unlikely(segment == to->segments + VIRTQUEUE_SEGMENTS)) {
         return false;
     }
     segment->base = queue->ops->memory_at(queue->vm, from->address, from->size);
     segment->size = from->size;
-    if (unlikely(segment->base == NULL)) {
-        return false;
+    if (writable && chain->first_in == NULL) {
+        chain->first_in = segment;
+        chain->out_size = chain->size;
     }
-    if (writable) {
-        chain->nr_in++;
-        chain->in_size += from->size;
-    } else {
-        chain->nr_out++;
-        chain->out_size += from->size;
-    }
-    return true;
+    chain->size += from->size;
+    chain->next++;
+    return segment->base != NULL;
+}
+
+/* The counts. False if the chain has 4 GiB or more; VIRTQUEUE_SEGMENTS can't overflow 64 bits. */
+static inline bool ring_chain_end(const struct ring_chain *chain, struct virtio_chain *to)
+{
+    bool has_in = chain->first_in != NULL;
+    const struct virtio_segment *first_in = has_in ? chain->first_in : chain->next;
+    uint64_t out_size = has_in ? chain->out_size : chain->size;
+
+    to->nr_out = (uint16_t)(first_in - to->segments);
+    to->nr_in = (uint16_t)(chain->next - first_in);
+    to->out_size = (uint32_t)out_size;
+    to->in_size = (uint32_t)(chain->size - out_size);
+    return likely(chain->size <= UINT32_MAX);
 }
 
 /* The table that an indirect descriptor refers to and its number of entries; NULL if that isn't

@@ -35,8 +35,9 @@ static uint16_t *avail_event(const struct virtqueue *queue)
 
 /* Follow a chain. Each table is followed for at most as many steps as it has entries, so a loop
  * ends, and for no more than VIRTQUEUE_SEGMENTS, so a huge table does too. */
-static bool walk(const struct virtqueue *queue, uint32_t head, struct virtio_chain *chain)
+static bool walk(const struct virtqueue *queue, uint32_t head, struct virtio_chain *ret_chain)
 {
+    struct ring_chain chain = ring_chain_begin(ret_chain);
     const uint8_t *table = queue->ring_descriptors;
     uint32_t entries = queue->ring_size;
     uint32_t left = MIN(entries, VIRTQUEUE_SEGMENTS);
@@ -61,11 +62,11 @@ static bool walk(const struct virtqueue *queue, uint32_t head, struct virtio_cha
             in_indirect = true;
             continue;
         }
-        if (!ring_chain_add(queue, chain, &descriptor, flags & RING_F_WRITE)) {
+        if (!ring_chain_add(queue, ret_chain, &chain, &descriptor, flags & RING_F_WRITE)) {
             return false;
         }
         if (!(flags & RING_F_NEXT)) {
-            return true;
+            return ring_chain_end(&chain, ret_chain);
         }
         at = descriptor.fourth;
     }
@@ -87,7 +88,7 @@ enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtio
         }
     }
     ret_chain->id = ring_load16(&avail->ring[queue->next_avail & (queue->ring_size - 1u)]);
-    ring_chain_begin(ret_chain);
+    ret_chain->slots = 1;
     if (!walk(queue, ret_chain->id, ret_chain)) {
         return ring_broken(queue);
     }
