@@ -234,14 +234,15 @@ static void check(void *context)
     }
 }
 
-/* A packet with few ports, so that it often belongs to a connection. Offsets of section 5.10.6. */
+/* A packet, mostly of a connection that there is, else with few ports. Offsets of section 5.10.6.
+ */
 static uint32_t header(void *context, uint16_t queue, const uint8_t *data, size_t size,
                        uint8_t *header, uint32_t room)
 {
     uint8_t bytes[8] = {0};
     uint32_t guest_port, host_port, length, credit;
+    const struct rig *rig = context;
 
-    (void)context;
     (void)room;
     if (queue != VIRTIO_VSOCK_TX) {
         return 0;
@@ -249,6 +250,10 @@ static uint32_t header(void *context, uint16_t queue, const uint8_t *data, size_
     memcpy(bytes, data, MIN(size, sizeof(bytes)));
     guest_port = bytes[0] & 7;
     host_port = bytes[1] < 0x80 ? bytes[1] & 7u : 0x40000000u + (bytes[1] & 15);
+    if (bytes[1] >= 0x20 && bytes[1] < 0xf0 && rig->vsock.used > 0) {
+        guest_port = rig->vsock.connections[bytes[0] % rig->vsock.used].guest_port;
+        host_port = rig->vsock.connections[bytes[0] % rig->vsock.used].host_port;
+    }
     length = (uint32_t)bytes[2] << (bytes[3] & 7);
     credit = (uint32_t)bytes[5] << (bytes[6] & 15);
     header[0] = bytes[7] == 1 ? 1 : 3; /* CIDs, mostly right */
@@ -256,9 +261,9 @@ static uint32_t header(void *context, uint16_t queue, const uint8_t *data, size_
     memcpy(header + 16, &guest_port, 4);
     memcpy(header + 20, &host_port, 4);
     memcpy(header + 24, &length, 4);
-    header[28] = bytes[7] == 3 ? 2 : 1; /* type */
-    header[30] = bytes[4] & 15;         /* op */
-    header[32] = bytes[4] >> 4;         /* flags */
+    header[28] = bytes[7] == 3 ? 2 : 1;                          /* type */
+    header[30] = MIN(bytes[4] & 15, 8) == 8 ? 5 : bytes[4] & 15; /* op, often RW */
+    header[32] = bytes[4] >> 4;                                  /* flags */
     memcpy(header + 36, &credit, 4);
     header[40] = bytes[6] >> 4;
     return 44;
