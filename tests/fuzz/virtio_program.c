@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program's interpreter. An operation is one byte, operands follow; what is missing at the end
- * reads as zero. Operations are chosen so that short inputs get far: one byte starts the device.
+ * The program's interpreter. The first byte says how the device lies in the machine, and whether it
+ * runs already. An operation is one byte, operands follow; what is missing at the end reads as
+ * zero.
  */
 #include "virtio_program.h"
 #include "support/vring_driver.h"
@@ -413,6 +414,21 @@ static void execute(struct state *state, struct input *input)
     }
 }
 
+/* So that short programs get to what matters: a device that runs, with buffers to fill. */
+static void begin_running(struct state *state, uint8_t place)
+{
+    struct vring_driver *driver = state->driver;
+
+    vring_driver_start(driver, place & 0x10 ? UINT64_MAX : ~VIRTIO_F_RING_PACKED, 64);
+    for (unsigned int i = 0; i < 16 && (place & 0x20); i++) {
+        struct vring_buffer buffer = {allocate(state, 1024), 1024, true};
+
+        vring_add(driver, 0, &buffer, 1, false);
+    }
+    state->rings_end = driver->ram_used;
+    vring_write(driver, VRING_QUEUE_NOTIFY, 0);
+}
+
 int virtio_program_run(const struct virtio_program *program, const uint8_t *data, size_t size)
 {
     struct input input = {data, data + size};
@@ -423,6 +439,10 @@ int virtio_program_run(const struct virtio_program *program, const uint8_t *data
     state.driver = vring_driver_create_at(program->device,
                                           program->ram_size != 0 ? program->ram_size : 256 << 10,
                                           place & 1 ? &late_place : &prompt_place, place & 2);
+    if (place & 0x08) {
+        begin_running(&state, place);
+        check(&state);
+    }
     for (unsigned int i = 0; i < STEPS_MAX && input.at < input.end; i++) {
         execute(&state, &input);
         check(&state);
