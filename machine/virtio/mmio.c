@@ -245,6 +245,9 @@ static const struct virtio_transport_ops transport_ops = {interrupt, changed, ru
 static void write_status(struct virtio_mmio *mmio, uint32_t value)
 {
     virtio_device_set_status(mmio->device, value);
+    if (value == 0) {
+        mirror_config(mmio); /* a device may have put back what a driver wrote there */
+    }
     mmio->reset_pending = mmio->device->resetting;
     if (mmio->device->status == 0) {
         reset_registers(mmio);
