@@ -36,15 +36,13 @@ enum bus_result bus_attach(struct bus *bus, uint64_t base, uint64_t size, device
     return BUS_OK;
 }
 
-enum bus_result bus_access(const struct bus *bus, uint64_t address, unsigned int size, bool write,
-                           uint64_t *value)
+const struct bus_slot *bus_find(const struct bus *bus, uint64_t address)
 {
     const struct bus_slot *slot = bus->slots;
     uint32_t left = bus->count;
-    uint64_t offset;
 
     if (left == 0) {
-        return BUS_NONE;
+        return NULL;
     }
     while (left > 1) {
         uint32_t half = left / 2;
@@ -52,16 +50,14 @@ enum bus_result bus_access(const struct bus *bus, uint64_t address, unsigned int
         slot = address >= slot[half].base ? slot + half : slot;
         left -= half;
     }
-    offset = address - slot->base; /* wraps to a large number below the first slot */
-    if (offset >= slot->size) {
-        return BUS_NONE;
-    }
-    if (size > slot->size - offset) {
-        return BUS_CROSSES;
-    }
-    slot->access(slot->device, offset, size, write, value);
-    if (!write) {
-        *value &= UINT64_MAX >> (64 - 8 * size);
-    }
-    return BUS_OK;
+    /* The difference wraps to a large number below the first slot. */
+    return address - slot->base < slot->size ? slot : NULL;
+}
+
+enum bus_result bus_access(const struct bus *bus, uint64_t address, unsigned int size, bool write,
+                           uint64_t *value)
+{
+    const struct bus_slot *none = NULL;
+
+    return bus_access_near(bus, &none, address, size, write, value);
 }

@@ -42,4 +42,32 @@ enum bus_result bus_attach(struct bus *bus, uint64_t base, uint64_t size, device
 enum bus_result bus_access(const struct bus *bus, uint64_t address, unsigned int size, bool write,
                            uint64_t *value);
 
+/* The slot of this address, or NULL. Good as long as the bus. */
+const struct bus_slot *bus_find(const struct bus *bus, uint64_t address);
+
+/* The same as bus_access() for a caller that keeps what it found last: accesses come in runs.
+ * *near_slot: NULL at first. */
+static inline enum bus_result bus_access_near(const struct bus *bus,
+                                              const struct bus_slot **near_slot, uint64_t address,
+                                              unsigned int size, bool write, uint64_t *value)
+{
+    const struct bus_slot *slot = *near_slot;
+
+    if (slot == NULL || address - slot->base >= slot->size) {
+        slot = bus_find(bus, address);
+        if (slot == NULL) {
+            return BUS_NONE;
+        }
+        *near_slot = slot;
+    }
+    if (size > slot->size - (address - slot->base)) {
+        return BUS_CROSSES;
+    }
+    slot->access(slot->device, address - slot->base, size, write, value);
+    if (!write) {
+        *value &= UINT64_MAX >> (64 - 8 * size);
+    }
+    return BUS_OK;
+}
+
 #endif

@@ -117,6 +117,7 @@ static void test_random(void **state)
         unsigned int count = (unsigned int)rand() % (BUS_SLOTS_MAX + 1);
         bool used[256] = {false};
         struct device *owner[256] = {NULL};
+        const struct bus_slot *near_slot = NULL;
         struct bus bus;
 
         memset(devices, 0, sizeof(devices));
@@ -136,6 +137,18 @@ static void test_random(void **state)
 
             assert_int_equal(result, used[at] ? BUS_OK : BUS_NONE);
             assert_true(!used[at] || (owner[at]->calls == 1 && owner[at]->offset == 4));
+        }
+        /* Wherever the last access went, the next one finds the same. */
+        for (unsigned int i = 0; i < 512; i++) {
+            unsigned int at = (unsigned int)rand() % 256;
+            unsigned int calls = used[at] ? owner[at]->calls : 0;
+
+            assert_int_equal(bus_access_near(&bus, &near_slot, at * 16 + 8, 8, true, &value),
+                             used[at] ? BUS_OK : BUS_NONE);
+            assert_int_equal(bus_access_near(&bus, &near_slot, at * 16 + 12, 8, true, &value),
+                             used[at] ? BUS_CROSSES : BUS_NONE);
+            assert_true(!used[at] ||
+                        (owner[at]->calls == calls + 1 && owner[at]->offset == 8));
         }
     }
 }

@@ -109,6 +109,7 @@ static void serve(struct vcpu *vcpu)
     const struct backend_ops *ops = vcpu->vm->backend->ops;
     const struct bus *bus = &vcpu->vm->bus;
     struct backend_vcpu *backend = vcpu->backend;
+    const struct bus_slot *near_slot = NULL;
     struct backend_exit exit;
 
     for (;;) {
@@ -116,8 +117,8 @@ static void serve(struct vcpu *vcpu)
         vcpu->exits[exit.kind]++;
         if (likely(exit.kind == BACKEND_EXIT_MMIO)) {
             vcpu->mmio_reads += !exit.write;
-            if (unlikely(bus_access(bus, exit.address, exit.size, exit.write, exit.value) !=
-                         BUS_OK)) {
+            if (unlikely(bus_access_near(bus, &near_slot, exit.address, exit.size, exit.write,
+                                         exit.value) != BUS_OK)) {
                 access_nowhere(vcpu, &exit);
             }
         } else if (exit.kind == BACKEND_EXIT_INTERRUPTED || !serve_rare(vcpu, &exit)) {
