@@ -222,6 +222,7 @@ static void changed(void *transport)
 
     if (mmio->reset_pending && !mmio->device->resetting) {
         reset_registers(mmio);
+        mirror_config(mmio); /* the device may have put it back */
     }
     mirror_new_config(mmio);
     mirror_state(mmio);
