@@ -13,7 +13,7 @@ import tempfile
 
 from bothylab import bootdisk, ext4, fetch, rootfs
 
-TIMEOUT = 2400
+TIMEOUT = 4000
 
 
 def debugfs(image, command):

@@ -25,7 +25,7 @@ RECIPE = 2                      # another number for another content: images are
 KERNEL = "linux-6.12-cloud"     # whose modules the image has, and which makes it
 IMAGE_MIB = 512
 LABEL = "bothy-root"
-BUILD_TIMEOUT = 1800
+BUILD_TIMEOUT = 3600           # only a hang, or a host with much else to do, reaches it
 
 # Beside what is essential. systemd's own DHCP client needs no further package.
 REQUIRED = ["apt", "debconf", "e2fsprogs", "libpam-runtime", "login", "mawk", "mount", "passwd",
