@@ -17,7 +17,9 @@ What ./run and the system tests (tests/system/) are made of. In a test:
 
 Images
     kernel(NAME)   a Debian kernel from the cache; names: linux-6.1-cloud, linux-6.12-cloud,
-                   linux-6.1-generic, linux-6.12-generic, linux-6.12-16k
+                   linux-6.1-generic, linux-6.12-generic, linux-6.12-16k, linux-6.1-rt, linux-6.12-rt
+    fetch.installer(), fetch.uboot(), fetch.uboot_disk(), rootfs.debian(), rootfs.initrd(KERNEL),
+    rootfs.mirror(FOLDER): guests with disks and networks, see docs/guests.md
     initrd()       the busybox initrd; tools/make-initrd lists the words for bothy.do=
     payload(NAME)  out/guest/NAME.bin
     bothy()        out/bothy.bin
