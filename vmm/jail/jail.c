@@ -208,14 +208,26 @@ static bool catch_refusals(struct error *error)
     return true;
 }
 
+/* Becoming someone else made the kernel forget that this process ends with its parent. */
+static bool follow_supervisor(pid_t parent, int wish, struct error *error)
+{
+    if (wish != 0 && (prctl(PR_SET_PDEATHSIG, wish, 0, 0, 0) != 0 || getppid() != parent)) {
+        return error_set(error, EXIT_CODE_VMM, "jail: the supervisor is gone");
+    }
+    return true;
+}
+
 bool jail_enter(const struct config_jail *config, struct error *error)
 {
     bool root = geteuid() == 0;
     struct identity identity = {0, 0};
+    pid_t parent = getppid();
+    int wish = 0;
 
     if (config->off) {
         return true;
     }
+    prctl(PR_GET_PDEATHSIG, &wish, 0, 0, 0);
     if (root && !find_identity(config, &identity, error)) {
         return false;
     }
@@ -230,7 +242,8 @@ bool jail_enter(const struct config_jail *config, struct error *error)
         return error_set_errno(error, EXIT_CODE_HOST, errno, "jail: no_new_privs");
     }
     forbid_files();
-    return drop_capabilities(error) && catch_refusals(error);
+    return drop_capabilities(error) && follow_supervisor(parent, wish, error) &&
+           catch_refusals(error);
 }
 
 bool jail_thread(const struct config_jail *config, enum jail_thread kind, struct error *error)
