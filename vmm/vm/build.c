@@ -134,6 +134,9 @@ bool build_backend_vm(struct vm *vm, struct error *error)
 {
     const struct backend_ops *ops = vm->backend->ops;
 
+    if (vm->stolen_time != NULL && vm->resets != 0) {
+        memset(vm->stolen_time, 0, vm->page_size);
+    }
     vm->irqchip = (struct backend_irqchip){wanted_gic(vm->config), !vm->config->no_its};
     vm->backend_vm = ops->vm_create(vm->backend, &vm->backend_config, error);
     return vm->backend_vm != NULL && map_memory(vm, error) && create_vcpus(vm, error) &&
@@ -173,6 +176,7 @@ bool build_boot_state(struct vm *vm, struct error *error)
     struct backend_vcpu *first = vm->vcpus[0].backend;
     struct fdt_guest_config fdt;
 
+    memory_expect_start(&vm->memory, &vm->config->memory, vm->kernel.image.file_size);
     if (!describe_machine(vm, &fdt, error) ||
         !kernel_load(&vm->kernel, vm->config, &vm->memory, &fdt, error)) {
         return false;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define GUARD MIB(2)
+#define START MIB(2) /* see memory_expect_start() */
 #define HUGE_SHIFT 26 /* MFD_HUGE_SHIFT */
 #define NODES_MAX 1024
 #define MPOL_BIND_MODE 2
@@ -119,6 +120,22 @@ static bool lock_memory(struct vm_memory *memory, struct error *error)
     return true;
 }
 
+/* Advice: an old kernel or one without huge pages may well refuse it. */
+static void advise(const struct vm_memory *memory, const struct config_memory *config,
+                   uint64_t from, uint64_t to)
+{
+    madvise(memory->base + from, to - from,
+            config->hugepages == CONFIG_HUGE_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+void memory_expect_start(struct vm_memory *memory, const struct config_memory *config,
+                         uint64_t size)
+{
+    if (size >= START / 2 && huge_size(config->hugepages) == 0) {
+        advise(memory, config, 0, MIN(START, memory->size));
+    }
+}
+
 static bool set_up(struct vm_memory *memory, const struct config_memory *config,
                    struct error *error)
 {
@@ -135,10 +152,8 @@ static bool set_up(struct vm_memory *memory, const struct config_memory *config,
         !map(memory, huge, error)) {
         return false;
     }
-    /* Advice: an old kernel or one without huge pages may well refuse it. */
     if (huge == 0) {
-        madvise(memory->base, memory->size,
-                config->hugepages == CONFIG_HUGE_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+        advise(memory, config, MIN(START, memory->size), memory->size);
     }
     return (config->numa_node < 0 || bind_node(memory, config->numa_node, error)) &&
            (!config->locked || lock_memory(memory, error));

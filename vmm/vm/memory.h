@@ -27,6 +27,11 @@ bool memory_create(struct vm_memory *memory, const struct config_memory *config,
                    struct error *error);
 void memory_destroy(struct vm_memory *memory);
 
+/* The guest starts with this much in the first 2 MiB. Memory is a huge page from its first byte on,
+ * but a huge page has to be cleared as a whole: there only if most of it is used. */
+void memory_expect_start(struct vm_memory *memory, const struct config_memory *config,
+                         uint64_t size);
+
 /* All of it reads as zero and takes no room in the host; nobody uses it now. */
 bool memory_clear(struct vm_memory *memory, struct error *error);
 
