@@ -115,7 +115,7 @@ static void test_model_direct(void **state)
     f->config.direct = true;
     loop_hook_add(f->vm.loop, &f->hook);
     start(f);
-    assert_true(the_disk(f)->direct_index >= 0);
+    assert_true(the_disk(f)->file.direct_fd >= 0);
     assert_string_equal(error.text, "");
     /* The driver's buffers are aligned to 16 bytes: both ways are taken. */
     check_against_model(f, 100);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What both engines of asynchronous I/O have in common, and the choice between them. */
 #include "vmm/devices/aio.h"
-#include "bothy/bits.h"
 #include "vmm/base/log.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -40,30 +39,6 @@ void aio_release(struct aio *aio)
     if (aio != NULL && --aio->references == 0) {
         aio->ops->destroy(aio);
     }
-}
-
-int aio_add_file(struct aio *aio, int fd)
-{
-    uint16_t index = 0;
-
-    while (index < AIO_FILES_MAX && (aio->files & BIT(index)) != 0) {
-        index++;
-    }
-    if (index == AIO_FILES_MAX) {
-        errno = EMFILE;
-        return -1;
-    }
-    if (!aio->ops->set_file(aio, index, fd)) {
-        return -1;
-    }
-    aio->files |= BIT(index);
-    return index;
-}
-
-void aio_remove_file(struct aio *aio, uint16_t file)
-{
-    aio->files &= ~BIT(file);
-    aio->ops->set_file(aio, file, -1);
 }
 
 void aio_wait(struct aio *aio)

@@ -16,8 +16,6 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define AIO_FILES_MAX 40 /* twice CONFIG_DISKS_MAX, and some to replace them */
-
 struct aio;
 struct aio_client;
 
@@ -29,8 +27,8 @@ struct aio_request {
     struct aio_client *client;
     uint8_t kind;          /* enum aio_kind */
     bool durable;          /* WRITE: on the medium before it is done */
-    uint16_t file;         /* from aio_add_file() */
     uint16_t nr_segments;
+    int fd;
     int32_t mode;          /* ALLOCATE: as fallocate(2) */
     uint64_t offset;       /* bytes */
     uint64_t size;         /* ALLOCATE */
@@ -50,7 +48,6 @@ struct aio_client {
 
 /* An engine: a struct aio at the beginning of its own. */
 struct aio_ops {
-    bool (*set_file)(struct aio *aio, uint16_t index, int fd); /* false and errno */
     void (*submit)(struct aio *aio, struct aio_request *request);
     void (*wait)(struct aio *aio); /* deliver; at least one if any is under way */
     void (*destroy)(struct aio *aio);
@@ -62,7 +59,6 @@ struct aio {
     struct loop *loop;
     uint32_t references;
     uint32_t in_flight;
-    uint64_t files;  /* indices in use */
     uint64_t now_ns; /* of this round; 0: not known yet */
     struct aio_client *touched;
 };
@@ -73,10 +69,6 @@ struct aio *aio_create(struct loop *loop, const struct config_jail *jail, bool t
                        struct error *error);
 struct aio *aio_hold(struct aio *aio);
 void aio_release(struct aio *aio);
-
-/* Make a descriptor known, which stays the caller's and open; -1 and errno. */
-int aio_add_file(struct aio *aio, int fd);
-void aio_remove_file(struct aio *aio, uint16_t file);
 
 static inline void aio_submit(struct aio *aio, struct aio_request *request)
 {

@@ -31,7 +31,6 @@ struct aio_thread {
     struct loop_work work;
     struct request_list collected; /* the loop's own */
     const struct config_jail *jail;
-    int fds[AIO_FILES_MAX];
     pthread_t thread;
 
     pthread_mutex_t mutex;
@@ -90,8 +89,9 @@ static ssize_t write_segments(int fd, const struct aio_request *request)
     return size >= 0 && request->durable && fdatasync(fd) < 0 ? -1 : size;
 }
 
-static int32_t carry_out(int fd, const struct aio_request *request)
+static int32_t carry_out(const struct aio_request *request)
 {
+    int fd = request->fd;
     ssize_t result = -1;
 
     errno = EINVAL;
@@ -124,15 +124,13 @@ static void *run_thread(void *argument)
     pthread_mutex_lock(&thread->mutex);
     while (!thread->ending) {
         struct aio_request *request = list_take(&thread->to_do);
-        int fd;
 
         if (request == NULL) {
             pthread_cond_wait(&thread->to_do_changed, &thread->mutex);
             continue;
         }
-        fd = thread->fds[request->file];
         pthread_mutex_unlock(&thread->mutex);
-        request->result = carry_out(fd, request);
+        request->result = carry_out(request);
         pthread_mutex_lock(&thread->mutex);
         list_append(&thread->done, request);
         pthread_cond_signal(&thread->done_changed);
@@ -234,17 +232,6 @@ static void wait_some(struct aio *aio)
     deliver(thread);
 }
 
-/* No request on this file is under way. */
-static bool set_file(struct aio *aio, uint16_t index, int fd)
-{
-    struct aio_thread *thread = to_thread(aio);
-
-    pthread_mutex_lock(&thread->mutex);
-    thread->fds[index] = fd;
-    pthread_mutex_unlock(&thread->mutex);
-    return true;
-}
-
 /* Nothing is under way: the work was run, or is left in the loop, which ends. */
 static void destroy(struct aio *aio)
 {
@@ -264,7 +251,7 @@ static void destroy(struct aio *aio)
     free(thread);
 }
 
-static const struct aio_ops thread_ops = {set_file, submit, wait_some, destroy};
+static const struct aio_ops thread_ops = {submit, wait_some, destroy};
 
 struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
 {
@@ -281,9 +268,6 @@ struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
     list_init(&thread->collected);
     list_init(&thread->to_do);
     list_init(&thread->done);
-    for (uint32_t i = 0; i < AIO_FILES_MAX; i++) {
-        thread->fds[i] = -1;
-    }
     pthread_mutex_init(&thread->mutex, NULL);
     pthread_cond_init(&thread->to_do_changed, NULL);
     pthread_cond_init(&thread->done_changed, NULL);

@@ -27,39 +27,6 @@ static struct aio *find_aio(struct vm *vm, struct error *error)
     return aio_create(vm_get_loop(vm), &vm_get_config(vm)->jail, false, error);
 }
 
-static bool add_files(struct disk *disk, const struct disk_file *file, int *ret_index,
-                      int *ret_direct, struct error *error)
-{
-    int index = aio_add_file(disk->aio, file->fd);
-    int direct = -1;
-
-    if (index >= 0 && file->direct_fd >= 0) {
-        direct = aio_add_file(disk->aio, file->direct_fd);
-    }
-    if (index < 0 || (file->direct_fd >= 0 && direct < 0)) {
-        error_set_errno(error, EXIT_CODE_HOST, errno, "disk %s: can't register its file",
-                        disk->config->id);
-        if (index >= 0) {
-            aio_remove_file(disk->aio, (uint16_t)index);
-        }
-        return false;
-    }
-    *ret_index = index;
-    *ret_direct = direct;
-    return true;
-}
-
-static void remove_files(struct disk *disk)
-{
-    if (disk->file_index >= 0) {
-        aio_remove_file(disk->aio, (uint16_t)disk->file_index);
-    }
-    if (disk->direct_index >= 0) {
-        aio_remove_file(disk->aio, (uint16_t)disk->direct_index);
-    }
-    disk->file_index = disk->direct_index = -1;
-}
-
 static void wait_for_requests(struct disk *disk)
 {
     while (disk->under_way != 0) {
@@ -160,7 +127,6 @@ static void destroy(struct vmm_device *device)
 
     if (disk->aio != NULL) {
         wait_for_requests(disk);
-        remove_files(disk);
     }
     loop_timer_remove(disk->loop, &disk->rate_timer);
     aio_release(disk->aio);
@@ -217,8 +183,7 @@ static bool set_up(struct disk *disk, struct error *error)
         return false;
     }
     disk->aio = find_aio(disk->vm, error);
-    if (disk->aio == NULL ||
-        !add_files(disk, &disk->file, &disk->file_index, &disk->direct_index, error)) {
+    if (disk->aio == NULL) {
         return false;
     }
     if (config->unsafe) {
@@ -243,7 +208,6 @@ struct vmm_device *disk_create(struct vm *vm, const struct config_disk *config,
     disk->loop = vm_get_loop(vm);
     disk->owner = pthread_self();
     disk->file = (struct disk_file)DISK_FILE_NONE;
-    disk->file_index = disk->direct_index = -1;
     disk->client.done = disk_request_done;
     disk->client.batch_done = disk_batch_done;
     disk->work.run = serve_work;
@@ -317,8 +281,6 @@ bool disk_replace(struct vmm_device *device, const char *path, struct error *err
 {
     struct disk *disk = to_disk(device);
     struct disk_file file;
-    int index;
-    int direct;
 
     if (strcmp(path, disk->config->path) == 0) {
         return measure_again(disk, error);
@@ -326,16 +288,9 @@ bool disk_replace(struct vmm_device *device, const char *path, struct error *err
     if (!open_replacement(disk, path, &file, error)) {
         return false;
     }
-    if (!add_files(disk, &file, &index, &direct, error)) {
-        disk_file_close(&file);
-        return false;
-    }
     wait_for_requests(disk);
-    remove_files(disk);
     disk_file_close(&disk->file);
     disk->file = file;
-    disk->file_index = index;
-    disk->direct_index = direct;
     disk->no_punch = disk->no_zero_range = false;
     announce_capacity(disk);
     return true;

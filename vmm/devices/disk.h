@@ -54,9 +54,7 @@ struct disk {
     struct aio *aio;
     struct aio_client client;
     struct disk_file file;
-    int file_index;   /* of the descriptor through the page cache */
-    int direct_index; /* with O_DIRECT, or -1 */
-    bool no_punch;    /* what the medium turned out not to have */
+    bool no_punch; /* what the medium turned out not to have */
     bool no_zero_range;
 
     struct rate rate;

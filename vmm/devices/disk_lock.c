@@ -16,6 +16,9 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#define TRIES_MAX 25u
+#define TRY_US 20000u
+
 struct owner {
     long pid; /* 0: not known */
     char name[32];
@@ -92,7 +95,7 @@ static void find_owner(int fd, struct owner *ret_owner)
     while (owner.pid == 0 && (entry = readdir(processes)) != NULL) {
         long pid = atol(entry->d_name);
 
-        if (pid > 0 && pid != getpid() && process_has_lock(entry->d_name, what)) {
+        if (pid > 0 && process_has_lock(entry->d_name, what)) {
             owner.pid = pid;
             read_name(&owner);
         }
@@ -101,14 +104,15 @@ static void find_owner(int fd, struct owner *ret_owner)
     *ret_owner = owner;
 }
 
-static bool refuse(int fd, bool readonly, const char *path, const char *id, struct error *error)
+static bool refuse(const struct owner *owner, bool readonly, const char *path, const char *id,
+                   struct error *error)
 {
     char who[80] = "another process, which can't be told from here,";
-    struct owner owner;
 
-    find_owner(fd, &owner);
-    if (owner.pid != 0) {
-        snprintf(who, sizeof(who), "process %ld (%s)", owner.pid, owner.name);
+    if (owner->pid == getpid()) {
+        snprintf(who, sizeof(who), "this VM");
+    } else if (owner->pid != 0) {
+        snprintf(who, sizeof(who), "process %ld (%s)", owner->pid, owner->name);
     }
     return error_set(error, EXIT_CODE_INPUT,
                      "disk %s: %s has %s open%s; one VM may write to an image, or several read it "
@@ -123,13 +127,21 @@ bool disk_lock_take(int fd, bool readonly, const char *path, const char *id, str
         .l_whence = SEEK_SET,
     };
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0) {
-        return true;
+    struct owner owner;
+    int result = fcntl(fd, F_OFD_SETLK, &lock);
+
+    /* What a killed process had under way may keep the file open a little longer than it lives. */
+    for (uint32_t tries = 0; result != 0 && (errno == EAGAIN || errno == EACCES); tries++) {
+        find_owner(fd, &owner);
+        if (owner.pid != 0 || tries == TRIES_MAX) {
+            return refuse(&owner, readonly, path, id, error);
+        }
+        usleep(TRY_US);
+        result = fcntl(fd, F_OFD_SETLK, &lock);
     }
-    if (errno == EAGAIN || errno == EACCES) {
-        return refuse(fd, readonly, path, id, error);
+    if (result != 0) {
+        log_warning("disk %s: %s can't be locked (%s): nothing keeps another VM from writing to it",
+                    id, path, strerror(errno));
     }
-    log_warning("disk %s: %s can't be locked (%s): nothing keeps another VM from writing to it", id,
-                path, strerror(errno));
     return true;
 }

@@ -90,10 +90,9 @@ static bool is_aligned(const struct disk *disk, const struct blk_request *blk)
     return IS_ALIGNED(all, disk->file.offset_align) && IS_ALIGNED(memory, disk->file.memory_align);
 }
 
-static uint16_t choose_file(const struct disk *disk, const struct disk_request *request)
+static int choose_file(const struct disk *disk, const struct disk_request *request)
 {
-    return (uint16_t)(disk->direct_index < 0 || request->buffered ? disk->file_index
-                                                                  : disk->direct_index);
+    return disk->file.direct_fd < 0 || request->buffered ? disk->file.fd : disk->file.direct_fd;
 }
 
 /* What the guest has put or wants at `done` bytes from the beginning. Segments that were done are
@@ -119,7 +118,7 @@ static void begin_transfer(struct disk_request *request, uint64_t just_done)
     aio->segments = segment;
     aio->kind = blk->kind == BLK_READ ? AIO_READ : AIO_WRITE;
     aio->durable = blk->durable && !disk->config->unsafe;
-    aio->file = choose_file(disk, request);
+    aio->fd = choose_file(disk, request);
     aio->offset = blk->sector * BLK_SECTOR + request->done;
     aio_submit(disk->aio, aio);
 }
@@ -129,7 +128,7 @@ static void begin_sync(struct disk_request *request)
     request->way = WAY_SYNC;
     request->aio.kind = AIO_SYNC;
     request->aio.nr_segments = 0;
-    request->aio.file = (uint16_t)request->disk->file_index;
+    request->aio.fd = request->disk->file.fd;
     aio_submit(request->disk->aio, &request->aio);
 }
 
@@ -139,7 +138,7 @@ static void begin_allocate(struct disk_request *request, const struct blk_range 
 
     aio->kind = AIO_ALLOCATE;
     aio->nr_segments = 0;
-    aio->file = (uint16_t)request->disk->file_index;
+    aio->fd = request->disk->file.fd;
     aio->mode = mode | FALLOC_FL_KEEP_SIZE;
     aio->offset = range->sector * BLK_SECTOR;
     aio->size = (uint64_t)range->sectors * BLK_SECTOR;
@@ -154,7 +153,7 @@ static void begin_zeroes(struct disk_request *request, const struct blk_range *r
     request->zeroes = (struct iovec){zeroes, MIN(left, (uint64_t)ZEROES_SIZE)};
     aio->kind = AIO_WRITE;
     aio->durable = false;
-    aio->file = (uint16_t)request->disk->file_index;
+    aio->fd = request->disk->file.fd;
     aio->segments = &request->zeroes;
     aio->nr_segments = 1;
     aio->offset = range->sector * BLK_SECTOR + request->done;
@@ -260,7 +259,7 @@ static void begin(struct disk_request *request)
     switch (blk->kind) {
     case BLK_READ:
     case BLK_WRITE:
-        request->buffered = disk->direct_index >= 0 && !is_aligned(disk, blk);
+        request->buffered = disk->file.direct_fd >= 0 && !is_aligned(disk, blk);
         begin_transfer(request, 0);
         break;
     case BLK_FLUSH:
@@ -311,7 +310,7 @@ static bool submit(void *backend, struct blk_request *blk)
 
 static void transfer_done(struct disk_request *request, int32_t result)
 {
-    if (result == -EINVAL && !request->buffered && request->disk->direct_index >= 0) {
+    if (result == -EINVAL && !request->buffered && request->disk->file.direct_fd >= 0) {
         /* The medium wants more alignment than it has told. */
         request->buffered = true;
         begin_transfer(request, 0);

@@ -8,8 +8,10 @@
  * edge-triggered. A signal costs a round of the loop, so it is switched off while reads are
  * submitted that will probably complete at once, which is what the last ones did.
  *
- * The ring may only do what is needed here, on registered files (the kernel enforces it): a
- * compromised process can't use it to get around the system-call filter.
+ * The ring may only do what is needed here (the kernel enforces it): a compromised process can't
+ * use it to get around the system-call filter. Files are not registered: it would save the kernel
+ * their look-up, but a ring is torn down some time after its process, and a registered file stays
+ * open and locked until then.
  *
  * At most as many requests are with the kernel as the completion ring holds; the others wait in
  * order. Kernels before 5.10 lack some of this and get the thread.
@@ -53,30 +55,29 @@ static void prepare(struct uring *uring, struct aio_request *request)
     switch ((enum aio_kind)request->kind) {
     case AIO_READ:
         if (request->nr_segments == 1) {
-            io_uring_prep_read(sqe, request->file, first->iov_base, (unsigned int)first->iov_len,
+            io_uring_prep_read(sqe, request->fd, first->iov_base, (unsigned int)first->iov_len,
                                request->offset);
         } else {
-            io_uring_prep_readv(sqe, request->file, first, request->nr_segments, request->offset);
+            io_uring_prep_readv(sqe, request->fd, first, request->nr_segments, request->offset);
         }
         break;
     case AIO_WRITE:
         if (request->nr_segments == 1) {
-            io_uring_prep_write(sqe, request->file, first->iov_base, (unsigned int)first->iov_len,
+            io_uring_prep_write(sqe, request->fd, first->iov_base, (unsigned int)first->iov_len,
                                 request->offset);
         } else {
-            io_uring_prep_writev(sqe, request->file, first, request->nr_segments, request->offset);
+            io_uring_prep_writev(sqe, request->fd, first, request->nr_segments, request->offset);
         }
         sqe->rw_flags = request->durable ? RWF_DSYNC : 0;
         break;
     case AIO_SYNC:
-        io_uring_prep_fsync(sqe, request->file, IORING_FSYNC_DATASYNC);
+        io_uring_prep_fsync(sqe, request->fd, IORING_FSYNC_DATASYNC);
         break;
     case AIO_ALLOCATE:
-        io_uring_prep_fallocate(sqe, request->file, request->mode, (off_t)request->offset,
+        io_uring_prep_fallocate(sqe, request->fd, request->mode, (off_t)request->offset,
                                 (off_t)request->size);
         break;
     }
-    sqe->flags |= IOSQE_FIXED_FILE;
     io_uring_sqe_set_data(sqe, request);
     uring->only_reads &= request->kind == AIO_READ;
     uring->with_kernel++;
@@ -209,14 +210,6 @@ static void wait_some(struct aio *aio)
     prepare_waiting(uring);
 }
 
-static bool set_file(struct aio *aio, uint16_t index, int fd)
-{
-    int result = io_uring_register_files_update(&to_uring(aio)->ring, index, &fd, 1);
-
-    errno = result < 0 ? -result : 0;
-    return result >= 0;
-}
-
 static void destroy(struct aio *aio)
 {
     struct uring *uring = to_uring(aio);
@@ -260,32 +253,20 @@ static int restrict_ring(struct io_uring *ring)
         IORING_OP_READ,   IORING_OP_READV, IORING_OP_WRITE,
         IORING_OP_WRITEV, IORING_OP_FSYNC, IORING_OP_FALLOCATE,
     };
-    struct io_uring_restriction rules[ARRAY_SIZE(allowed) + 2] = {0};
+    struct io_uring_restriction rules[ARRAY_SIZE(allowed)] = {0};
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < ARRAY_SIZE(allowed); i++) {
         rules[count].opcode = IORING_RESTRICTION_SQE_OP;
         rules[count++].sqe_op = allowed[i];
     }
-    rules[count].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
-    rules[count++].sqe_flags = IOSQE_FIXED_FILE;
-    rules[count].opcode = IORING_RESTRICTION_REGISTER_OP;
-    rules[count++].register_op = IORING_REGISTER_FILES_UPDATE;
     return io_uring_register_restrictions(ring, rules, count);
 }
 
 static int set_up_ring(struct uring *uring)
 {
-    int files[AIO_FILES_MAX];
-    int result;
+    int result = io_uring_register_eventfd(&uring->ring, uring->signal.fd);
 
-    for (uint32_t i = 0; i < AIO_FILES_MAX; i++) {
-        files[i] = -1;
-    }
-    result = io_uring_register_files(&uring->ring, files, AIO_FILES_MAX);
-    if (result == 0) {
-        result = io_uring_register_eventfd(&uring->ring, uring->signal.fd);
-    }
     if (result == 0) {
         result = restrict_ring(&uring->ring);
     }
@@ -296,7 +277,7 @@ static int set_up_ring(struct uring *uring)
     return result;
 }
 
-static const struct aio_ops uring_ops = {set_file, submit, wait_some, destroy};
+static const struct aio_ops uring_ops = {submit, wait_some, destroy};
 
 struct aio *uring_create(struct loop *loop)
 {
