@@ -30,8 +30,10 @@ struct kvm_backend {
 struct backend_vcpu {
     int fd;
     uint32_t index;
+    bool tells_time; /* KVM keeps the record at stolen_ipa up to date */
     struct kvm_run *run;
     struct backend_vm *vm;
+    uint64_t stolen_ipa; /* 0: none */
 };
 
 struct kvm_slot {
@@ -48,6 +50,7 @@ struct backend_vm {
     int gic_fd;
     int its_fd;
     struct kvm_slot slots[KVM_MEMORY_SLOTS];
+    bool asks_for_time; /* a guest's call for its stolen time comes out */
     struct spinlock ring_lock; /* of those who empty the ring of collected stores */
     uint64_t *id_masks; /* KVM_NEW_REG_MASKS, once they were asked for */
     struct backend_vcpu vcpus[]; /* nr_vcpus; fd -1: not created */
@@ -87,6 +90,12 @@ void kvm_vcpu_kick(struct backend_vcpu *vcpu, int tid);
 void kvm_vcpu_unkick(struct backend_vcpu *vcpu);
 bool kvm_vcpu_abort(struct backend_vcpu *vcpu);
 void kvm_vcpu_close(struct backend_vcpu *vcpu);
+
+/* in backend_kvm_time.c */
+void kvm_time_ask(struct backend_vm *vm);
+bool kvm_time_start(struct backend_vcpu *vcpu);
+/* The guest's call came out. */
+void kvm_time_call(struct backend_vcpu *vcpu);
 
 /* in backend_kvm_reg.c */
 bool kvm_register_get(struct backend_vcpu *vcpu, uint32_t number, uint64_t *ret_value);

@@ -97,8 +97,8 @@ bool kvm_vcpu_ready(struct backend_vcpu *vcpu, uint64_t stolen_ipa, struct error
         return error_set_errno(error, EXIT_CODE_HOST, errno,
                                "KVM can't give vCPU %u a PMU: use --cpus pmu=off", vcpu->index);
     }
-    if (stolen_ipa != 0 && !set_attribute(vcpu, KVM_ARM_VCPU_PVTIME_CTRL, KVM_ARM_VCPU_PVTIME_IPA,
-                                          &stolen_ipa)) {
+    vcpu->stolen_ipa = stolen_ipa;
+    if (stolen_ipa != 0 && !vcpu->vm->asks_for_time && !kvm_time_start(vcpu)) {
         return error_set_errno(error, EXIT_CODE_HOST, errno,
                                "KVM can't tell vCPU %u its stolen time", vcpu->index);
     }
@@ -130,9 +130,15 @@ static void system_event(const struct kvm_run *run, struct backend_exit *exit)
     }
 }
 
-static void other_exit(const struct kvm_run *run, struct backend_exit *exit)
+/* False: served here, the guest goes on. */
+static bool other_exit(struct backend_vcpu *vcpu, struct backend_exit *exit)
 {
+    const struct kvm_run *run = vcpu->run;
+
     switch (run->exit_reason) {
+    case KVM_EXIT_HYPERCALL:
+        kvm_time_call(vcpu);
+        return false;
     case KVM_EXIT_SYSTEM_EVENT:
         system_event(run, exit);
         break;
@@ -153,6 +159,7 @@ static void other_exit(const struct kvm_run *run, struct backend_exit *exit)
         failed(exit, run->exit_reason, "an exit of an unknown kind");
         break;
     }
+    return true;
 }
 
 static void run_failed(struct backend_exit *exit, int why)
@@ -179,14 +186,15 @@ void kvm_vcpu_run(struct backend_vcpu *vcpu, struct backend_exit *ret_exit)
     struct kvm_run *run = vcpu->run;
     uint64_t *value = (uint64_t *)(void *)run->mmio.data; /* lies on 8 bytes */
 
-    if (unlikely(kvm_ioctl(vcpu->fd, KVM_RUN, 0) != 0)) {
-        run_failed(ret_exit, errno);
-        return;
-    }
-    if (unlikely(run->exit_reason != KVM_EXIT_MMIO)) {
-        other_exit(run, ret_exit);
-        return;
-    }
+    do {
+        if (unlikely(kvm_ioctl(vcpu->fd, KVM_RUN, 0) != 0)) {
+            run_failed(ret_exit, errno);
+            return;
+        }
+        if (unlikely(run->exit_reason != KVM_EXIT_MMIO) && other_exit(vcpu, ret_exit)) {
+            return;
+        }
+    } while (unlikely(run->exit_reason != KVM_EXIT_MMIO));
     ret_exit->kind = BACKEND_EXIT_MMIO;
     ret_exit->address = run->mmio.phys_addr;
     ret_exit->size = run->mmio.len;

@@ -66,6 +66,9 @@ struct backend_vm *kvm_vm_create(struct backend *backend, const struct backend_v
         /* Accesses without a syndrome come out instead of ending the run with ENOSYS. */
         kvm_ioctl_with(vm->fd, KVM_ENABLE_CAP, &nisv);
     }
+    if (backend->caps.pv_time) {
+        kvm_time_ask(vm);
+    }
     return vm;
 }
 

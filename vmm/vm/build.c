@@ -77,6 +77,21 @@ static bool make_pages(struct vm *vm, struct error *error)
     return !caps->pv_time || make_shared_page(&vm->stolen_time, vm->page_size, error);
 }
 
+/* A raw binary and its device tree take some pages at the start of RAM, and clearing a huge one for
+ * them is a tenth of the instructions up to the guest's first. */
+static bool make_memory(struct vm *vm, struct error *error)
+{
+    const struct image *image = &vm->kernel.image;
+
+    if (!memory_create(&vm->memory, &vm->config->memory, error)) {
+        return false;
+    }
+    if (image->kind == IMAGE_RAW && image->file_size < MIB(1)) {
+        memory_expect_little(&vm->memory, MIB(2));
+    }
+    return true;
+}
+
 static bool map_memory(struct vm *vm, struct error *error)
 {
     const struct backend_ops *ops = vm->backend->ops;
@@ -176,11 +191,12 @@ bool build_boot_state(struct vm *vm, struct error *error)
     struct backend_vcpu *first = vm->vcpus[0].backend;
     struct fdt_guest_config fdt;
 
-    memory_expect_start(&vm->memory, &vm->config->memory, vm->kernel.image.file_size);
+    memory_begin_load(&vm->memory, &vm->config->memory, vm->kernel.image.file_size);
     if (!describe_machine(vm, &fdt, error) ||
         !kernel_load(&vm->kernel, vm->config, &vm->memory, &fdt, error)) {
         return false;
     }
+    memory_end_load(&vm->memory, &vm->config->memory);
     if (!ops->register_set(first, BACKEND_REG_PC, vm->kernel.place.kernel) ||
         !ops->register_set(first, BACKEND_REG_X0, vm->kernel.place.fdt)) {
         return error_set_errno(error, EXIT_CODE_HOST, errno, "the first vCPU can't be set up");
@@ -241,7 +257,7 @@ bool vm_build(struct vm *vm, struct error *error)
         !backend_prepare_signals(error) ||
         (vm->backend = backend_open(error)) == NULL ||
         !check_host(vm, error) ||
-        !memory_create(&vm->memory, &vm->config->memory, error) ||
+        !make_memory(vm, error) ||
         !make_pages(vm, error) ||
         !build_backend_vm(vm, error) ||
         !serial_create(vm, error) ||

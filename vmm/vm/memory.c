@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #define GUARD MIB(2)
-#define START MIB(2) /* see memory_expect_start() */
+#define START MIB(2) /* see memory_begin_load() */
 #define HUGE_SHIFT 26 /* MFD_HUGE_SHIFT */
 #define NODES_MAX 1024
 #define MPOL_BIND_MODE 2
@@ -121,18 +121,23 @@ static bool lock_memory(struct vm_memory *memory, struct error *error)
 }
 
 /* Advice: an old kernel or one without huge pages may well refuse it. */
-static void advise(const struct vm_memory *memory, const struct config_memory *config,
-                   uint64_t from, uint64_t to)
+static void advise(const struct vm_memory *memory, uint64_t size, bool huge)
 {
-    madvise(memory->base + from, to - from,
-            config->hugepages == CONFIG_HUGE_THP ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    madvise(memory->base, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
-void memory_expect_start(struct vm_memory *memory, const struct config_memory *config,
-                         uint64_t size)
+void memory_begin_load(struct vm_memory *memory, const struct config_memory *config,
+                       uint64_t size)
 {
-    if (size >= START / 2 && huge_size(config->hugepages) == 0) {
-        advise(memory, config, 0, MIN(START, memory->size));
+    if (size < START / 2 && config->hugepages == CONFIG_HUGE_THP) {
+        advise(memory, MIN(START, memory->size), false);
+    }
+}
+
+void memory_end_load(struct vm_memory *memory, const struct config_memory *config)
+{
+    if (config->hugepages == CONFIG_HUGE_THP) {
+        advise(memory, MIN(START, memory->size), true);
     }
 }
 
@@ -153,7 +158,7 @@ static bool set_up(struct vm_memory *memory, const struct config_memory *config,
         return false;
     }
     if (huge == 0) {
-        advise(memory, config, MIN(START, memory->size), memory->size);
+        advise(memory, memory->size, config->hugepages == CONFIG_HUGE_THP);
     }
     return (config->numa_node < 0 || bind_node(memory, config->numa_node, error)) &&
            (!config->locked || lock_memory(memory, error));
@@ -168,6 +173,13 @@ bool memory_create(struct vm_memory *memory, const struct config_memory *config,
         return false;
     }
     return true;
+}
+
+void memory_expect_little(const struct vm_memory *memory, uint64_t size)
+{
+    if (memory->fd < 0 && !memory->locked) {
+        madvise(memory->base, MIN(size, memory->size), MADV_NOHUGEPAGE);
+    }
 }
 
 void memory_destroy(struct vm_memory *memory)

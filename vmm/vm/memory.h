@@ -25,12 +25,15 @@ struct vm_memory {
 
 bool memory_create(struct vm_memory *memory, const struct config_memory *config,
                    struct error *error);
+/* The first size bytes will hold little: no huge page for them, which would be cleared whole. */
+void memory_expect_little(const struct vm_memory *memory, uint64_t size);
 void memory_destroy(struct vm_memory *memory);
 
-/* The guest starts with this much in the first 2 MiB. Memory is a huge page from its first byte on,
- * but a huge page has to be cleared as a whole: there only if most of it is used. */
-void memory_expect_start(struct vm_memory *memory, const struct config_memory *config,
-                         uint64_t size);
+/* Around the loading of what the guest starts with, `size` bytes in the first 2 MiB: a huge page has
+ * to be cleared as a whole, which a small program there doesn't need. */
+void memory_begin_load(struct vm_memory *memory, const struct config_memory *config,
+                       uint64_t size);
+void memory_end_load(struct vm_memory *memory, const struct config_memory *config);
 
 /* All of it reads as zero and takes no room in the host; nobody uses it now. */
 bool memory_clear(struct vm_memory *memory, struct error *error);
