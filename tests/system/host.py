@@ -3,15 +3,19 @@
 
 import hashlib
 import os
+import pty
 import re
+import select
 import signal
 import subprocess
 import tempfile
+import termios
 import time
 
 from bothylab import Host, HostEnded, WaitFailed, arm64_program, paths
 from support import BOOT, WORK
 
+TIMEOUT = 600
 HERE = os.path.dirname(os.path.abspath(__file__))
 RUN = [os.path.join(paths.TOP, "run"), "--type2", "--no-build"]
 
@@ -51,12 +55,76 @@ def test_a_command():
         assert os.path.getsize(os.path.join(files, "below/text")) == 17  # it had a copy
 
 
+def test_the_guest():
+    """Without anything else: a Debian under `bothy run`, and a table."""
+    status, stdout, stderr = run()
+    text = stdout.decode()
+    assert status == 0, (status, text, stderr)
+    for line in (r"^\[    0\.000000\] Linux version 6\.12", r"^BOTHY-CPUS 2$",
+                 r"^BOTHY-CHECKSUM [0-9a-f]{64} ok\b",
+                 r"^guest +kernel +vCPUs +memory +init after \(own clock\) +end$",
+                 r"^debian +Linux 6\.12\.\S+ +2 +256 MiB +\d+\.\d\d s \(\d+\.\d\d s\) +off$"):
+        assert re.search(line, text, re.M), (line, text)
+
+
 def test_words_of_a_command():
     """Several words are a program's arguments as they are; a signal is a shell's 128 + N."""
     status, stdout, stderr = run("--", "printf", "%s|", "a b", "$HOME", "")
     assert (status, stdout, stderr) == (0, b"a b|$HOME||", b""), (status, stdout, stderr)
     status, stdout, stderr = run("--", "kill -TERM $$")
     assert (status, stdout, stderr) == (128 + 15, b"", b""), (status, stdout, stderr)
+
+
+class OnTerminal:
+    """./run --type2 with a terminal of its own, that is typed at."""
+
+    def __init__(self, *arguments):
+        self.master, slave = pty.openpty()
+        termios.tcsetwinsize(slave, (31, 79))
+        self.process = subprocess.Popen(RUN + list(arguments), stdin=slave, stdout=slave,
+                                        stderr=subprocess.DEVNULL, start_new_session=True)
+        os.close(slave)
+        self.text = b""
+
+    def expect(self, regex):
+        deadline = time.monotonic() + BOOT
+        while not (match := re.search(regex, self.text)):
+            left = deadline - time.monotonic()
+            assert left > 0 and select.select([self.master], [], [], left)[0], self.text
+            self.text += os.read(self.master, 4096)
+        self.text = self.text[match.end():]
+
+    def type(self, data):
+        os.write(self.master, data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+def test_shell():
+    """A shell on our terminal, of its size; its status is ours."""
+    with OnTerminal("--shell") as shell:
+        shell.expect(rb"host:/with# ")
+        shell.type(b"stty size; echo $((40 + 2))\r")
+        shell.expect(rb"\n\S*31 79\r+\n42\r+\n.*host:/with# ")
+        shell.type(b"exit 5\r")
+        assert shell.process.wait(WORK) == 5
+
+
+def test_keys():
+    """Ctrl-C is the command's; Ctrl-] three times is ours."""
+    with OnTerminal("--", "trap 'echo caught' INT; echo go; while :; do sleep 1; done") as command:
+        command.expect(rb"go\r\n")
+        command.type(b"\x03")
+        command.expect(rb"caught\r\n")
+        command.type(b"\x1d\x1d")
+        command.type(b"\x1d")
+        assert command.process.wait(WORK) == 130
 
 
 def test_time_is_up():
@@ -199,7 +267,12 @@ def test_surroundings():
              "pivot_root /mnt /mnt/old && echo moved'", "moved\n")
         says("cd $BOTHY_SHARE && ls linux-6.12-cloud initrd.cpio.gz hello.bin; ls /with; pwd",
              "hello.bin\ninitrd.cpio.gz\nlinux-6.12-cloud\n/usr/share/bothy\n")
-        assert "Copyright" in host.run("passt --version", WORK).check().stdout
+        says("outside && ping -c 1 192.0.2.1 >/dev/null && ping -c 1 2001:db8::1 >/dev/null && "
+             "mkdir /tmp/web && echo page >/tmp/web/a && "
+             "ip netns exec outside httpd -h /tmp/web && wget -q -O - http://192.0.2.1/a", "page\n")
+        passt = host.spawn("passt -f -1 -s /tmp/passt")
+        passt.expect("UNIX domain socket bound at /tmp/passt", WORK, stream="stderr")
+        passt.kill()
 
 
 def kvm_works(**options):

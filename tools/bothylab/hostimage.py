@@ -325,6 +325,7 @@ def make_initrd(kernel, path, extra=None):
     adds = {base + name: data for name, data in files.items()}
     adds["add/" + AGENT] = read(agent())
     adds["add/" + SETUP] = read(os.path.join(tools, "setup"))
+    adds["add/usr/bin/outside"] = read(os.path.join(tools, "outside"))
     if os.path.exists(paths.out("bothy")):
         adds["add/usr/bin/bothy"] = read(paths.out("bothy"))
     adds["add/usr/share/bothy/initrd.cpio.gz"] = read(fetch.initrd())

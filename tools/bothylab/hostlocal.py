@@ -25,7 +25,8 @@ from .host import KERNEL
 def fits(options):
     """Whether this machine can be the host, and none with other properties was asked for."""
     return (platform.machine() == "aarch64" and os.access("/dev/kvm", os.R_OK | os.W_OK)
-            and not (options.emulate or options.icount or options.cpu))
+            and not (options.emulate or options.icount or options.cpu or options.gic
+                     or options.host_kernel))
 
 
 def make_share(folder, kernels):

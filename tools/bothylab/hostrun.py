@@ -13,7 +13,7 @@ from argparse import RawDescriptionHelpFormatter
 
 from . import build, fetch, hostguest, hostlocal, paths
 from .errors import EXIT_MACHINE, EXIT_TIMEOUT, SetupError, UsageError
-from .host import KERNEL, Host, HostEnded
+from .host import BOOT_SECONDS, KERNEL, Host, HostEnded
 from .machine import WaitFailed
 from .options import Parser, count
 from .progress import say
@@ -28,6 +28,7 @@ EPILOG = """\
 COMMAND runs as root in /with, where the files of DIR are (a copy, which it may change). One word
 is given to a shell; several are a program and its arguments. Its standard output and error are
 ./run's, and its exit status too (128 + N for signal N). --with without COMMAND gives a shell.
+On a terminal all keys are COMMAND's; three times Ctrl-] in a row switches the host off.
 docs/type2-host.md has what is in the host.
 
 exit codes: COMMAND's own, or 1 the guest crashed, 2 wrong usage, 3 something is missing or can't
@@ -45,7 +46,7 @@ def make_parser():
     add("--with", dest="with_dir", metavar="DIR", help="its files are in /with in the host")
     add("--out", metavar="DIR", help="afterwards what is in /with/out is copied to DIR")
     add("--shell", "--interactive", action="store_true", help="a shell in the host")
-    add("--host-kernel", metavar="NAME", default=KERNEL,
+    add("--host-kernel", metavar="NAME",
         help=f"the host's kernel (default {KERNEL}): {', '.join(fetch.KERNELS)}")
     add("--guest-kernel", metavar="NAME", action="append",
         help=f"have that one in /usr/share/bothy; repeatable (default {KERNEL})")
@@ -53,7 +54,7 @@ def make_parser():
     add("--smp", type=count(1, 8), default=2, metavar="N", help="CPUs (default 2)")
     add("--mem", type=count(512, 65536), default=2048, metavar="MIB",
         help="the host's memory (default 2048)")
-    add("--gic", type=int, choices=(2, 3), default=3, help="the interrupt controller's version")
+    add("--gic", type=int, choices=(2, 3), help="the interrupt controller (default 3)")
     add("--icount", action="store_true", help="count instructions: repeatable, and slower")
     add("--emulate", action="store_true", help="QEMU also where there is a /dev/kvm")
     add("--timeout", type=count(0, 1 << 20), metavar="S",
@@ -71,12 +72,16 @@ def split_arguments(arguments):
     return arguments[:place], arguments[place + 1:]
 
 
+LEAVE, LEAVE_TIMES = b"\x1d", 3
+
+
 class Streams:
     """Brings a process's output to ours, and our input to it."""
 
     def __init__(self):
         self.broken = False
         self.resized = False
+        self.leave_keys = 0
 
     def show(self, is_error, data):
         """Called by the link's thread."""
@@ -96,6 +101,8 @@ class Streams:
                 data = os.read(0, 1 << 16)
                 if not data:
                     break
+                after = data.lstrip(LEAVE)
+                self.leave_keys = len(data) - len(after) + (0 if after else self.leave_keys)
                 process.write(data, timeout=None)
         process.close_stdin()
 
@@ -109,13 +116,15 @@ def comes_at_once():
     return stat.S_ISREG(mode) or (stat.S_ISCHR(mode) and not os.isatty(0))
 
 
-def attend(host, process, streams, deadline):
+def attend(host, process, streams, deadline, on_terminal):
     """Waits for the process's end; returns its status, None if the time was up."""
     if host.icount and comes_at_once():
         streams.pass_input(process)  # before the host goes on: so its input is part of the run
     else:
         threading.Thread(target=streams.pass_input, args=(process,), daemon=True).start()
     while True:
+        if on_terminal and streams.leave_keys >= LEAVE_TIMES:
+            raise KeyboardInterrupt
         if streams.resized:
             streams.resized = False
             process.resize(*window_size())
@@ -144,11 +153,11 @@ def run_in(host, words, deadline):
         if on_terminal:
             streams.resized = True
             signal.signal(signal.SIGWINCH, lambda *_: setattr(streams, "resized", True))
-        return attend(host, process, streams, deadline)
+        return attend(host, process, streams, deadline, on_terminal)
 
 
-def late(options):
-    print(f"run: {options.timeout} s are over: the host was stopped", file=sys.stderr)
+def late(seconds):
+    print(f"run: {seconds} s are over: the host was stopped", file=sys.stderr)
     return EXIT_TIMEOUT
 
 
@@ -161,7 +170,7 @@ def use(host, options, command, deadline):
     words = command or ["bash", "-l"]
     status = run_in(host, ["sh", "-c", words[0]] if len(words) == 1 else words, deadline)
     if status is None:
-        return late(options)
+        return late(options.timeout)
     if options.out:
         host.fetch_tree("/with/out", options.out)
     return 128 - status if status < 0 else status
@@ -176,18 +185,18 @@ def emulated(options, command, log):
             log.flush()
 
     kernels = options.guest_kernel or [KERNEL]
-    host = Host(options.host_kernel, options.with_dir, options.cpu, options.smp, options.mem,
-                gic=options.gic, icount=options.icount, kernels=kernels, on_line=on_line)
+    host = Host(options.host_kernel or KERNEL, options.with_dir, options.cpu, options.smp, options.mem,
+                gic=options.gic or 3, icount=options.icount, kernels=kernels, on_line=on_line)
     try:
         if options.is_guest:
-            say(f"booting the host: {options.host_kernel}, {options.smp} CPUs, "
+            say(f"booting the host: {options.host_kernel or KERNEL}, {options.smp} CPUs, "
                 f"{options.mem} MiB, in QEMU")
-        host.start(options.timeout or 300)
+        host.start(options.timeout or BOOT_SECONDS)
         return use(host, options, command, deadline)
     except HostEnded:
         raise
     except WaitFailed:
-        return late(options)
+        return late(options.timeout or BOOT_SECONDS)
     finally:
         host.kill()
 
@@ -204,7 +213,7 @@ def check(options, command):
         raise UsageError("--out needs a COMMAND")
     if options.out is not None and os.path.exists(options.out) and not os.path.isdir(options.out):
         raise UsageError(f"--out {options.out}: this is not a directory")
-    for name in [options.host_kernel] + (options.guest_kernel or []):
+    for name in [options.host_kernel or KERNEL] + (options.guest_kernel or []):
         if name not in fetch.KERNELS:
             raise UsageError(f"{name} is none of the Debian kernels {', '.join(fetch.KERNELS)}")
 
