@@ -213,7 +213,7 @@ static bool refuse_taken(const char *name, int fd, bool last, struct error *erro
 
     read_record(fd, &vm);
     close(fd);
-    if (!last && (vm.pid == 0 || kill(vm.pid, 0) != 0)) {
+    if (!last && (vm.pid <= 0 || kill(vm.pid, 0) != 0)) {
         usleep(10000);
         return true;
     }
@@ -291,7 +291,7 @@ bool rundir_probe(const struct rundir *dir, const char *name, struct rundir_vm *
             rundir_socket_path(dir, name, "api", ret_vm->api, sizeof(ret_vm->api));
         }
         /* Without a record it has only begun, or someone tidies up. */
-        return ret_vm->pid != 0 && kill(ret_vm->pid, 0) == 0;
+        return ret_vm->pid > 0 && kill(ret_vm->pid, 0) == 0;
     case CLAIM_FREE:
         remove_files(dir, name);
         close(fd);

@@ -23,8 +23,8 @@ static bool is_alias(const char *aliases, const char *name, size_t length)
         if (same_name(aliases, name, length, true)) {
             return true;
         }
-        aliases = strchr(aliases, ' ');
-        aliases += aliases != NULL ? 1 : 0;
+        aliases += strcspn(aliases, " ");
+        aliases += *aliases == ' ' ? 1 : 0;
     }
     return false;
 }
