@@ -147,7 +147,7 @@ def run_in(host, words, deadline):
     streams = Streams()
     with contextlib.ExitStack() as stack:
         if on_terminal:
-            stack.enter_context(Terminal(keep_signals=False))
+            stack.enter_context(Terminal(keep_signals=False, raw_output=True))
         process = host.spawn(words, terminal=on_terminal, on_data=streams.show,
                              env={"TERM": os.environ.get("TERM", "xterm")})
         if on_terminal:

@@ -14,10 +14,12 @@ def window_size():
 
 
 class Terminal:
-    """With it, stdin passes single bytes; `keep_signals` leaves Ctrl-C to the terminal."""
+    """With it, stdin passes single bytes; `keep_signals` leaves Ctrl-C to the terminal;
+    `raw_output` shows bytes as they are, for what comes from another terminal."""
 
-    def __init__(self, keep_signals):
+    def __init__(self, keep_signals, raw_output=False):
         self.keep_signals = keep_signals
+        self.raw_output = raw_output
         self.descriptor = sys.stdin.fileno() if sys.stdin and not sys.stdin.closed else -1
         self.is_tty = self.descriptor >= 0 and os.isatty(self.descriptor)
         self.saved = None
@@ -28,6 +30,8 @@ class Terminal:
             self.saved = termios.tcgetattr(self.descriptor)
             mode = termios.tcgetattr(self.descriptor)
             mode[0] &= ~(termios.ICRNL | termios.INLCR | termios.IXON)
+            if self.raw_output:
+                mode[1] &= ~termios.OPOST
             mode[3] &= ~(termios.ICANON | termios.ECHO | termios.IEXTEN)
             if not self.keep_signals:
                 mode[3] &= ~termios.ISIG
