@@ -5,7 +5,6 @@
  * happens at once, without one when the API says InstanceStart.
  */
 #include "vmm/api/api.h"
-#include "vmm/backend/backend.h"
 #include "vmm/base/log.h"
 #include "vmm/cli/collect.h"
 #include "vmm/cli/notify.h"
@@ -167,8 +166,7 @@ static bool prepare(struct run *run, struct error *error)
         return error_set_errno(error, EXIT_CODE_HOST, errno, "can't make an event loop");
     }
     run->vm = vm_create(&run->config, run->loop, error);
-    if (run->vm == NULL || !signals_open(&run->signals, run->loop, run->vm, error) ||
-        !backend_prepare_signals(error)) {
+    if (run->vm == NULL || !signals_open(&run->signals, run->loop, run->vm, error)) {
         return false;
     }
     if (!rundir_record(&run->claim, getppid(), getpid(),
@@ -176,7 +174,14 @@ static bool prepare(struct run *run, struct error *error)
         return error_set_errno(error, EXIT_CODE_HOST, errno, "can't write to %s", run->dir.path);
     }
     notify_open(&run->notify, run->loop);
-    return open_sockets(run, error);
+    if (!open_sockets(run, error)) {
+        return false;
+    }
+    /* The name's lock is the supervisor's, and a jail has no descriptor of a directory. */
+    close(run->claim.lock_fd);
+    run->claim.lock_fd = -1;
+    rundir_close(&run->dir);
+    return true;
 }
 
 static int run_vm(struct run *run, struct error *error)
