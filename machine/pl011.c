@@ -5,9 +5,11 @@
  * at once when bytes stay in the FIFO. Like QEMU's, it works also while CR says that it is
  * disabled, because firmware and small payloads rarely enable it.
  *
- * Invariants: line == ((ris & imsc) != 0) outside of the lock; fifo.count <= PL011_FIFO.
+ * Invariants: line == ((ris & imsc) != 0) and flags is FR, outside of the lock; fifo.count <=
+ * PL011_FIFO.
  */
 #include "machine/pl011.h"
+#include "bothy/atomic.h"
 #include "bothy/bits.h"
 
 #define UART_DR 0x000u
@@ -92,9 +94,31 @@ static uint32_t tx_trigger(const struct pl011 *uart)
     return uart->lcr_h & LCR_H_FEN ? trigger_level(uart, 0) : 0;
 }
 
-static void update_line(struct pl011 *uart)
+static uint32_t read_flags(const struct pl011 *uart)
+{
+    uint32_t flags = 0;
+
+    if (uart->cr & CR_LBE) { /* modem outputs come back as inputs, DDI 0183G 3.3.8 */
+        flags |= uart->cr & CR_RTS ? FR_CTS : 0;
+        flags |= uart->cr & CR_DTR ? FR_DSR : 0;
+        flags |= uart->cr & CR_OUT1 ? FR_DCD : 0;
+        flags |= uart->cr & CR_OUT2 ? FR_RI : 0;
+    } else {
+        flags |= FR_CTS | FR_DSR | FR_DCD;
+    }
+    flags |= uart->rx.count == 0 ? FR_RXFE : 0;
+    flags |= uart->rx.count >= fifo_depth(uart) ? FR_RXFF : 0;
+    flags |= uart->tx.count == 0 ? FR_TXFE : FR_BUSY;
+    flags |= uart->tx.count >= fifo_depth(uart) ? FR_TXFF : 0;
+    return flags;
+}
+
+/* What others see of the state, after each change. */
+static void publish(struct pl011 *uart)
 {
     bool level = (uart->ris & uart->imsc) != 0;
+
+    atomic_store32_relaxed(&uart->flags, read_flags(uart));
 
     if (level != uart->line) {
         uart->line = level;
@@ -189,25 +213,6 @@ static void write_line_control(struct pl011 *uart, uint32_t value)
     uart->lcr_h = value & 0xff;
 }
 
-static uint32_t read_flags(const struct pl011 *uart)
-{
-    uint32_t flags = 0;
-
-    if (uart->cr & CR_LBE) { /* modem outputs come back as inputs, DDI 0183G 3.3.8 */
-        flags |= uart->cr & CR_RTS ? FR_CTS : 0;
-        flags |= uart->cr & CR_DTR ? FR_DSR : 0;
-        flags |= uart->cr & CR_OUT1 ? FR_DCD : 0;
-        flags |= uart->cr & CR_OUT2 ? FR_RI : 0;
-    } else {
-        flags |= FR_CTS | FR_DSR | FR_DCD;
-    }
-    flags |= uart->rx.count == 0 ? FR_RXFE : 0;
-    flags |= uart->rx.count >= fifo_depth(uart) ? FR_RXFF : 0;
-    flags |= uart->tx.count == 0 ? FR_TXFE : FR_BUSY;
-    flags |= uart->tx.count >= fifo_depth(uart) ? FR_TXFF : 0;
-    return flags;
-}
-
 static uint32_t read_register(struct pl011 *uart, uint32_t offset)
 {
     switch (offset) {
@@ -215,8 +220,6 @@ static uint32_t read_register(struct pl011 *uart, uint32_t offset)
         return read_data(uart);
     case UART_RSR:
         return uart->rsr;
-    case UART_FR:
-        return read_flags(uart);
     case UART_ILPR:
         return uart->ilpr;
     case UART_IBRD:
@@ -290,6 +293,11 @@ void pl011_access(void *device, uint64_t offset, unsigned int size, bool write, 
     uint32_t reg = (uint32_t)offset & 0xffcu;
 
     (void)size; /* the registers' upper bits are not there, so any size does */
+    /* A guest looks here before each byte that it sends. */
+    if (!write && reg == UART_FR) {
+        *value = atomic_load32_relaxed(&uart->flags) >> shift;
+        return;
+    }
     spin_lock(&uart->lock);
     if (!write) {
         /* A byte out of the middle of DR must not eat a character. */
@@ -297,7 +305,7 @@ void pl011_access(void *device, uint64_t offset, unsigned int size, bool write, 
     } else if (shift == 0) {
         write_register(uart, reg, (uint32_t)*value);
     }
-    update_line(uart);
+    publish(uart);
     spin_unlock(&uart->lock);
 }
 
@@ -310,7 +318,7 @@ size_t pl011_rx(struct pl011 *uart, const uint8_t *bytes, size_t count)
         receive(uart, bytes[taken++]);
     }
     uart->refused = taken < count;
-    update_line(uart);
+    publish(uart);
     spin_unlock(&uart->lock);
     return taken;
 }
@@ -319,7 +327,7 @@ void pl011_rx_break(struct pl011 *uart)
 {
     spin_lock(&uart->lock);
     receive(uart, DR_BE);
-    update_line(uart);
+    publish(uart);
     spin_unlock(&uart->lock);
 }
 
@@ -339,7 +347,7 @@ bool pl011_tx_ready(struct pl011 *uart)
 
     spin_lock(&uart->lock);
     drain(uart);
-    update_line(uart);
+    publish(uart);
     empty = uart->tx.count == 0;
     spin_unlock(&uart->lock);
     return empty;
@@ -361,7 +369,7 @@ void pl011_reset(struct pl011 *uart)
     spin_lock(&uart->lock);
     drain(uart); /* a guest's last words */
     reset_registers(uart);
-    update_line(uart);
+    publish(uart);
     spin_unlock(&uart->lock);
 }
 
@@ -373,4 +381,5 @@ void pl011_init(struct pl011 *uart, const struct vm_ops *ops, void *vm, uint32_t
     uart->spi = spi;
     uart->line = false;
     reset_registers(uart);
+    uart->flags = read_flags(uart);
 }

@@ -26,8 +26,9 @@ struct pl011 {
     const struct vm_ops *ops;
     void *vm;
     uint32_t spi;
-    bool line;    /* level of the interrupt line, as last told */
-    bool refused; /* pl011_rx() had to leave bytes out */
+    uint32_t flags; /* FR; read without the lock */
+    bool line;      /* level of the interrupt line, as last told */
+    bool refused;   /* pl011_rx() had to leave bytes out */
     struct pl011_fifo rx;
     struct pl011_fifo tx;
     uint32_t rsr, ilpr, ibrd, fbrd, lcr_h, cr, ifls, imsc, ris, dmacr;
