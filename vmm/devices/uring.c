@@ -9,9 +9,9 @@
  * submitted that will probably complete at once, which is what the last ones did.
  *
  * The ring may only do what is needed here (the kernel enforces it): a compromised process can't
- * use it to get around the system-call filter. Nothing is registered to save the kernel its look-up:
- * a ring is torn down some time after its process, and a file stays open and locked until then;
- * and undoing it would take a system call more in the filter.
+ * use it to get around the system-call filter. No descriptor is registered, though it would save
+ * the kernel its look-up: a ring is torn down some time after its process, and a file stays open
+ * and locked until then; and undoing it would take a system call more in the filter.
  *
  * At most as many requests are with the kernel as the completion ring holds; the others wait in
  * order. Kernels before 5.10 lack some of this and get the thread.
