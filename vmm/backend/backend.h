@@ -155,6 +155,9 @@ struct backend_ops {
     bool (*collect)(struct backend_vm *vm, uint64_t address, bool assign);
     void (*collected)(struct backend_vm *vm, backend_store_t each, void *context);
 
+    /* Before the first statistics(), while no vCPU runs, unless it is ready already. */
+    bool (*statistics_ready)(const struct backend_vm *vm);
+    void (*statistics_open)(struct backend_vm *vm);
     void (*statistics)(struct backend_vm *vm, backend_stat_t each, void *context);
 };
 

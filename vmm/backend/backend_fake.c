@@ -48,6 +48,7 @@ struct backend_vm {
     struct slot slots[SLOTS];
     struct wire wires[FAKE_WIRES_MAX];
     bool has_irqchip;
+    bool statistics_open;
     uint64_t collect_at; /* of one device: the last that asked */
     uint32_t collected[FAKE_RING];
     uint32_t nr_collected;
@@ -450,6 +451,16 @@ static void fake_collected(struct backend_vm *vm, backend_store_t each, void *co
     }
 }
 
+static bool fake_statistics_ready(const struct backend_vm *vm)
+{
+    return vm->statistics_open;
+}
+
+static void fake_statistics_open(struct backend_vm *vm)
+{
+    vm->statistics_open = true;
+}
+
 static void fake_statistics(struct backend_vm *vm, backend_stat_t each, void *context)
 {
     each(context, -1, "remote_tlb_flush", 7);
@@ -481,6 +492,8 @@ static const struct backend_ops fake_ops = {
     .ioeventfd = fake_ioeventfd,
     .collect = fake_collect,
     .collected = fake_collected,
+    .statistics_ready = fake_statistics_ready,
+    .statistics_open = fake_statistics_open,
     .statistics = fake_statistics,
 };
 

@@ -21,6 +21,14 @@ int kvm_ioctl_with(int fd, unsigned long request, void *argument)
     return ioctl(fd, request, argument);
 }
 
+void kvm_close(int *fd)
+{
+    if (*fd >= 0) {
+        close(*fd);
+    }
+    *fd = -1;
+}
+
 uint32_t kvm_has(int fd, unsigned long capability)
 {
     int result = kvm_ioctl(fd, KVM_CHECK_EXTENSION, capability);
@@ -76,6 +84,8 @@ static const struct backend_ops kvm_ops = {
     .ioeventfd = kvm_ioeventfd,
     .collect = kvm_collect,
     .collected = kvm_collected,
+    .statistics_ready = kvm_statistics_ready,
+    .statistics_open = kvm_statistics_open,
     .statistics = kvm_statistics,
 };
 

@@ -29,6 +29,7 @@ struct kvm_backend {
 
 struct backend_vcpu {
     int fd;
+    int stats_fd; /* -1: nobody has asked */
     uint32_t index;
     bool tells_time; /* KVM keeps the record at stolen_ipa up to date */
     struct kvm_run *run;
@@ -49,6 +50,7 @@ struct backend_vm {
     int fd;
     int gic_fd;
     int its_fd;
+    int stats_fd; /* -1: nobody has asked */
     struct kvm_slot slots[KVM_MEMORY_SLOTS];
     bool asks_for_time; /* a guest's call for its stolen time comes out */
     struct spinlock ring_lock; /* of those who empty the ring of collected stores */
@@ -60,6 +62,8 @@ struct backend_vm {
 int kvm_ioctl(int fd, unsigned long request, unsigned long argument);
 /* With a pointer. */
 int kvm_ioctl_with(int fd, unsigned long request, void *argument);
+/* Close it if it is open; -1 afterwards. */
+void kvm_close(int *fd);
 /* KVM_CHECK_EXTENSION; 0: hasn't it. */
 uint32_t kvm_has(int fd, unsigned long capability);
 
@@ -103,6 +107,8 @@ bool kvm_register_set(struct backend_vcpu *vcpu, uint32_t number, uint64_t value
 bool kvm_register_writable(struct backend_vm *vm, uint32_t number, uint64_t *ret_mask);
 
 /* in backend_kvm_stats.c */
+bool kvm_statistics_ready(const struct backend_vm *vm);
+void kvm_statistics_open(struct backend_vm *vm);
 void kvm_statistics(struct backend_vm *vm, backend_stat_t each, void *context);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * KVM's own statistics of a VM and its vCPUs: a descriptor each, with a header, descriptions with
- * names, and values (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD). Opened for each question:
- * a VM is seldom asked, and kept descriptors would cost every one of them memory.
+ * names, and values (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD). They are opened when
+ * somebody first asks, as most VMs never are; KVM gives a vCPU's only while that doesn't run.
  */
 #include "bothy/bits.h"
 #include "vmm/backend/backend_kvm.h"
@@ -62,29 +62,41 @@ static void read_values(const struct reader *reader, int vcpu, backend_stat_t ea
     }
 }
 
-static void read_all(int of, int vcpu, backend_stat_t each, void *context)
+static void read_all(int fd, int vcpu, backend_stat_t each, void *context)
 {
-    struct reader reader = {.fd = kvm_ioctl(of, KVM_GET_STATS_FD, 0)};
+    struct reader reader = {.fd = fd};
 
-    if (reader.fd < 0) {
+    if (fd < 0) {
         return;
     }
     if (read_header(&reader)) {
         read_values(&reader, vcpu, each, context);
     }
     free(reader.descriptions);
-    close(reader.fd);
+}
+
+bool kvm_statistics_ready(const struct backend_vm *vm)
+{
+    return vm->stats_fd >= 0 || !vm->backend->base.caps.statistics;
+}
+
+void kvm_statistics_open(struct backend_vm *vm)
+{
+    if (kvm_statistics_ready(vm)) {
+        return;
+    }
+    vm->stats_fd = kvm_ioctl(vm->fd, KVM_GET_STATS_FD, 0);
+    for (uint32_t i = 0; i < vm->config.nr_vcpus; i++) {
+        if (vm->vcpus[i].fd >= 0) {
+            vm->vcpus[i].stats_fd = kvm_ioctl(vm->vcpus[i].fd, KVM_GET_STATS_FD, 0);
+        }
+    }
 }
 
 void kvm_statistics(struct backend_vm *vm, backend_stat_t each, void *context)
 {
-    if (!vm->backend->base.caps.statistics) {
-        return;
-    }
-    read_all(vm->fd, -1, each, context);
+    read_all(vm->stats_fd, -1, each, context);
     for (uint32_t i = 0; i < vm->config.nr_vcpus; i++) {
-        if (vm->vcpus[i].fd >= 0) {
-            read_all(vm->vcpus[i].fd, (int)i, each, context);
-        }
+        read_all(vm->vcpus[i].stats_fd, (int)i, each, context);
     }
 }

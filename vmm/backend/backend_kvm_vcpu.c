@@ -72,10 +72,8 @@ void kvm_vcpu_close(struct backend_vcpu *vcpu)
         munmap(vcpu->run, vcpu->vm->backend->run_size);
         vcpu->run = NULL;
     }
-    if (vcpu->fd >= 0) {
-        close(vcpu->fd);
-        vcpu->fd = -1;
-    }
+    kvm_close(&vcpu->stats_fd);
+    kvm_close(&vcpu->fd);
 }
 
 static bool set_attribute(const struct backend_vcpu *vcpu, uint32_t group, uint64_t number,

@@ -51,8 +51,10 @@ struct backend_vm *kvm_vm_create(struct backend *backend, const struct backend_v
     vm->config = *config;
     vm->gic_fd = -1;
     vm->its_fd = -1;
+    vm->stats_fd = -1;
     for (uint32_t i = 0; i < config->nr_vcpus; i++) {
         vm->vcpus[i].fd = -1;
+        vm->vcpus[i].stats_fd = -1;
     }
     vm->fd = kvm_ioctl(kvm->fd, KVM_CREATE_VM, vm_type(kvm, config->ipa_bits));
     if (vm->fd < 0) {
@@ -80,15 +82,10 @@ void kvm_vm_destroy(struct backend_vm *vm)
     for (uint32_t i = 0; i < vm->config.nr_vcpus; i++) {
         kvm_vcpu_close(&vm->vcpus[i]);
     }
-    if (vm->its_fd >= 0) {
-        close(vm->its_fd);
-    }
-    if (vm->gic_fd >= 0) {
-        close(vm->gic_fd);
-    }
-    if (vm->fd >= 0) {
-        close(vm->fd);
-    }
+    kvm_close(&vm->stats_fd);
+    kvm_close(&vm->its_fd);
+    kvm_close(&vm->gic_fd);
+    kvm_close(&vm->fd);
     free(vm->id_masks);
     free(vm);
 }

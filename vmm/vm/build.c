@@ -77,21 +77,6 @@ static bool make_pages(struct vm *vm, struct error *error)
     return !caps->pv_time || make_shared_page(&vm->stolen_time, vm->page_size, error);
 }
 
-/* A raw binary and its device tree take some pages at the start of RAM, and clearing a huge one for
- * them is a tenth of the instructions up to the guest's first. */
-static bool make_memory(struct vm *vm, struct error *error)
-{
-    const struct image *image = &vm->kernel.image;
-
-    if (!memory_create(&vm->memory, &vm->config->memory, error)) {
-        return false;
-    }
-    if (image->kind == IMAGE_RAW && image->file_size < MIB(1)) {
-        memory_expect_little(&vm->memory, MIB(2));
-    }
-    return true;
-}
-
 static bool map_memory(struct vm *vm, struct error *error)
 {
     const struct backend_ops *ops = vm->backend->ops;
@@ -257,7 +242,7 @@ bool vm_build(struct vm *vm, struct error *error)
         !backend_prepare_signals(error) ||
         (vm->backend = backend_open(error)) == NULL ||
         !check_host(vm, error) ||
-        !make_memory(vm, error) ||
+        !memory_create(&vm->memory, &vm->config->memory, error) ||
         !make_pages(vm, error) ||
         !build_backend_vm(vm, error) ||
         !serial_create(vm, error) ||

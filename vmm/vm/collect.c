@@ -60,8 +60,7 @@ static void collect_time(const struct vcpu *vcpu, struct metrics *metrics)
     }
 }
 
-/* One of the host's statistics. exits_by_reason has KVM's own names in 6.1 already as they are in
- * debugfs; what counts exits becomes a label, what else there is a name of its own. */
+/* One of the host's statistics, under KVM's own name for it. */
 static void collect_stat(void *context, int vcpu, const char *name, uint64_t value)
 {
     struct metrics *metrics = context;
@@ -78,6 +77,24 @@ static void collect_stat(void *context, int vcpu, const char *name, uint64_t val
                     value);
 }
 
+static void collect_host(struct vm *vm, struct metrics *metrics)
+{
+    const struct backend_ops *ops = vm->backend->ops;
+
+    if (!ops->statistics_ready(vm->backend_vm)) {
+        bool runs = vm->state == VM_RUNNING; /* also when the end is near */
+
+        if (runs) {
+            vcpu_park_all(vm);
+        }
+        ops->statistics_open(vm->backend_vm);
+        if (runs) {
+            vcpu_release_all(vm);
+        }
+    }
+    ops->statistics(vm->backend_vm, collect_stat, metrics);
+}
+
 void vm_collect_metrics(struct vm *vm, struct metrics *metrics)
 {
     metrics_gauge(metrics, "bothy_vm_state", "0 configuring, 1 running, 2 paused, 3 stopped", "",
@@ -90,7 +107,7 @@ void vm_collect_metrics(struct vm *vm, struct metrics *metrics)
         collect_time(&vm->vcpus[i], metrics);
     }
     if (vm->backend_vm != NULL) {
-        vm->backend->ops->statistics(vm->backend_vm, collect_stat, metrics);
+        collect_host(vm, metrics);
     }
     for (struct vmm_device *device = vm->devices; device != NULL; device = device->next) {
         if (device->metrics != NULL) {

@@ -175,13 +175,6 @@ bool memory_create(struct vm_memory *memory, const struct config_memory *config,
     return true;
 }
 
-void memory_expect_little(const struct vm_memory *memory, uint64_t size)
-{
-    if (memory->fd < 0 && !memory->locked) {
-        madvise(memory->base, MIN(size, memory->size), MADV_NOHUGEPAGE);
-    }
-}
-
 void memory_destroy(struct vm_memory *memory)
 {
     if (memory->reserved != NULL) {

@@ -25,12 +25,10 @@ struct vm_memory {
 
 bool memory_create(struct vm_memory *memory, const struct config_memory *config,
                    struct error *error);
-/* The first size bytes will hold little: no huge page for them, which would be cleared whole. */
-void memory_expect_little(const struct vm_memory *memory, uint64_t size);
 void memory_destroy(struct vm_memory *memory);
 
-/* Around the loading of what the guest starts with, `size` bytes in the first 2 MiB: a huge page has
- * to be cleared as a whole, which a small program there doesn't need. */
+/* Around the loading of what the guest starts with, `size` bytes in the first 2 MiB: a huge page
+ * has to be cleared as a whole, which a small program there doesn't need. */
 void memory_begin_load(struct vm_memory *memory, const struct config_memory *config,
                        uint64_t size);
 void memory_end_load(struct vm_memory *memory, const struct config_memory *config);

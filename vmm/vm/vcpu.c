@@ -207,7 +207,9 @@ static void retarget(struct vm *vm, enum vm_target target, bool wait)
     pthread_cond_broadcast(&vm->changed);
     pthread_mutex_unlock(&vm->lock);
     for (uint32_t i = 0; target != VM_TARGET_RUN && i < vm->nr_threads; i++) {
-        vm->backend->ops->vcpu_kick(vm->vcpus[i].backend, vm->vcpus[i].tid);
+        if (vm->vcpus[i].backend != NULL) { /* a reboot may have failed half-way */
+            vm->backend->ops->vcpu_kick(vm->vcpus[i].backend, vm->vcpus[i].tid);
+        }
     }
     if (wait) {
         pthread_mutex_lock(&vm->lock);
