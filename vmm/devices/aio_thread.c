@@ -252,6 +252,22 @@ static void destroy(struct aio *aio)
     free(thread);
 }
 
+static void *run_nothing(void *argument)
+{
+    return argument;
+}
+
+/* The C library sets up signal handlers of its own with a process's first thread. That has to be
+ * before the jail is shut, and the worker's start after it. */
+static void prepare_threads(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run_nothing, NULL) == 0) {
+        pthread_join(thread, NULL);
+    }
+}
+
 static const struct aio_ops thread_ops = {submit, wait_some, destroy};
 
 struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
@@ -261,6 +277,7 @@ struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
     if (thread == NULL) {
         return NULL;
     }
+    prepare_threads();
     thread->aio.ops = &thread_ops;
     thread->aio.name = "thread";
     thread->hook.run = run_hook;
