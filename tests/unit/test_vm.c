@@ -376,7 +376,9 @@ static void test_metrics(void **state)
     assert_non_null(strstr(text, "kind=\"mmio_read\"} 1\n"));
     assert_non_null(strstr(text, "kind=\"mmio_write\"} 2\n"));
     assert_non_null(strstr(text, "kind=\"off\"} 1\n"));
-    assert_non_null(strstr(text, "remote_tlb_flush"));
+    assert_non_null(strstr(text, "stat=\"remote_tlb_flush\"} 7\n"));
+    assert_non_null(strstr(text, "vcpu=\"0\",reason=\"HVC64\",stat=\"hvc_exit_stat\"} 5\n"));
+    assert_non_null(strstr(text, "vcpu=\"0\",stat=\"exits\"} 11\n"));
     free(text);
     metrics_destroy(metrics);
 }

@@ -466,6 +466,7 @@ static void fake_statistics(struct backend_vm *vm, backend_stat_t each, void *co
     each(context, -1, "remote_tlb_flush", 7);
     for (uint32_t i = 0; i < vm->config.nr_vcpus; i++) {
         each(context, (int)i, "exits", 11 + i);
+        each(context, (int)i, "hvc_exit_stat", 5 + i);
     }
 }
 

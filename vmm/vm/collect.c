@@ -4,6 +4,7 @@
 #include "bothy/bits.h"
 #include "vmm/vm/parts.h"
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #define LABELS_MAX 160
@@ -60,6 +61,33 @@ static void collect_time(const struct vcpu *vcpu, struct metrics *metrics)
     }
 }
 
+/* What KVM counts of its exits, and the reason that its tracepoint kvm_exit gives these. Of data
+ * aborts it counts those for devices alone. */
+static const struct {
+    const char *stat;
+    const char *reason;
+} kvm_reasons[] = {
+    {"hvc_exit_stat", "HVC64"},
+    {"wfi_exit_stat", "WFx"},
+    {"wfe_exit_stat", "WFx"},
+    {"mmio_exit_user", "DABT_LOW"},
+    {"mmio_exit_kernel", "DABT_LOW"},
+};
+
+static void collect_reason(struct metrics *metrics, int vcpu, const char *name, uint64_t value)
+{
+    char labels[LABELS_MAX];
+
+    for (size_t i = 0; i < ARRAY_SIZE(kvm_reasons); i++) {
+        if (strcmp(kvm_reasons[i].stat, name) == 0) {
+            snprintf(labels, sizeof(labels), "vcpu=\"%d\",reason=\"%s\",stat=\"%s\"", vcpu,
+                     kvm_reasons[i].reason, name);
+            metrics_counter(metrics, "bothy_kvm_exits", "Exits that KVM counts by reason", labels,
+                            value);
+        }
+    }
+}
+
 /* One of the host's statistics, under KVM's own name for it. */
 static void collect_stat(void *context, int vcpu, const char *name, uint64_t value)
 {
@@ -72,6 +100,7 @@ static void collect_stat(void *context, int vcpu, const char *name, uint64_t val
                         labels, value);
         return;
     }
+    collect_reason(metrics, vcpu, name, value);
     snprintf(labels, sizeof(labels), "vcpu=\"%d\",stat=\"%.64s\"", vcpu, name);
     metrics_counter(metrics, "bothy_kvm_vcpu", "KVM's statistics of a vCPU, by KVM's name", labels,
                     value);
