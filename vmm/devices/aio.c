@@ -28,6 +28,12 @@ struct aio *aio_create(struct loop *loop, const struct config_jail *jail, bool t
     return aio;
 }
 
+bool aio_start(struct aio *aio, struct error *error)
+{
+    return aio->ops->start == NULL || aio->ops->start(aio) ||
+           error_set_errno(error, EXIT_CODE_HOST, errno, "can't start the disks' thread");
+}
+
 struct aio *aio_hold(struct aio *aio)
 {
     aio->references++;

@@ -48,6 +48,7 @@ struct aio_client {
 
 /* An engine: a struct aio at the beginning of its own. */
 struct aio_ops {
+    bool (*start)(struct aio *aio); /* false and errno; NULL: nothing to do */
     void (*submit)(struct aio *aio, struct aio_request *request);
     void (*wait)(struct aio *aio); /* deliver; at least one if any is under way */
     void (*destroy)(struct aio *aio);
@@ -68,6 +69,8 @@ struct aio {
 struct aio *aio_create(struct loop *loop, const struct config_jail *jail, bool thread,
                        struct error *error);
 struct aio *aio_hold(struct aio *aio);
+/* Make the thread, if it needs one; without this call the first request does. Once is enough. */
+bool aio_start(struct aio *aio, struct error *error);
 void aio_release(struct aio *aio);
 
 static inline void aio_submit(struct aio *aio, struct aio_request *request)

@@ -32,6 +32,7 @@ struct aio_thread {
     struct request_list collected; /* the loop's own */
     const struct config_jail *jail;
     pthread_t thread;
+    bool started;
 
     pthread_mutex_t mutex;
     pthread_cond_t to_do_changed;
@@ -140,24 +141,27 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* Signals are the main thread's. On the first request rather than at start: the jail is shut by
- * then, and the thread can put on its own filter. */
-static bool start_thread(struct aio_thread *thread)
+/* Signals are the main thread's. Not at creation: what shuts the jail wants to be alone. */
+static bool start(struct aio *aio)
 {
+    struct aio_thread *thread = to_thread(aio);
     sigset_t all;
     sigset_t before;
     pthread_attr_t attributes;
-    int result;
 
+    if (thread->started) {
+        return true;
+    }
     sigfillset(&all);
     sigdelset(&all, SIGSYS); /* a call that the jail refuses is to be told */
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, MAX((size_t)STACK_SIZE, (size_t)PTHREAD_STACK_MIN));
     pthread_sigmask(SIG_BLOCK, &all, &before);
-    result = pthread_create(&thread->thread, &attributes, run_thread, thread);
+    errno = pthread_create(&thread->thread, &attributes, run_thread, thread);
+    thread->started = errno == 0;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    return result == 0;
+    return thread->started;
 }
 
 static void fail_collected(struct aio_thread *thread)
@@ -176,7 +180,7 @@ static void hand_over(struct aio_thread *thread)
     if (thread->collected.first == NULL) {
         return;
     }
-    if (thread->thread == 0 && !start_thread(thread)) {
+    if (!start(&thread->aio)) {
         fail_collected(thread);
         return;
     }
@@ -238,7 +242,7 @@ static void destroy(struct aio *aio)
 {
     struct aio_thread *thread = to_thread(aio);
 
-    if (thread->thread != 0) {
+    if (thread->started) {
         pthread_mutex_lock(&thread->mutex);
         thread->ending = true;
         pthread_cond_signal(&thread->to_do_changed);
@@ -252,23 +256,7 @@ static void destroy(struct aio *aio)
     free(thread);
 }
 
-static void *run_nothing(void *argument)
-{
-    return argument;
-}
-
-/* The C library sets up signal handlers of its own with a process's first thread. That has to be
- * before the jail is shut, and the worker's start after it. */
-static void prepare_threads(void)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, run_nothing, NULL) == 0) {
-        pthread_join(thread, NULL);
-    }
-}
-
-static const struct aio_ops thread_ops = {submit, wait_some, destroy};
+static const struct aio_ops thread_ops = {start, submit, wait_some, destroy};
 
 struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
 {
@@ -277,7 +265,6 @@ struct aio *aio_thread_create(struct loop *loop, const struct config_jail *jail)
     if (thread == NULL) {
         return NULL;
     }
-    prepare_threads();
     thread->aio.ops = &thread_ops;
     thread->aio.name = "thread";
     thread->hook.run = run_hook;

@@ -22,6 +22,9 @@ struct vmm_device {
     bool (*kicks_elsewhere)(struct vmm_device *device, uint16_t queue);
     /* Guest memory, kick and call descriptors can be had from now on. May be NULL. */
     bool (*attached)(struct vmm_device *device, struct error *error);
+    /* The process is jailed, and the main thread's system-call filter comes next: threads are made
+     * here, or not at all. May be NULL. */
+    bool (*start)(struct vmm_device *device, struct error *error);
     /* The VM was paused (true) or goes on; when it returns from pausing, nothing of the device
      * touches guest memory any more. May be NULL. */
     void (*pause)(struct vmm_device *device, bool paused);

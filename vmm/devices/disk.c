@@ -34,6 +34,11 @@ static void wait_for_requests(struct disk *disk)
     }
 }
 
+static bool start(struct vmm_device *device, struct error *error)
+{
+    return aio_start(to_disk(device)->aio, error);
+}
+
 static void quiesce(struct vmm_device *device)
 {
     wait_for_requests(to_disk(device));
@@ -167,6 +172,7 @@ static void init_device(struct disk *disk)
         .id = config->id,
         .kind = "disk",
         .virtio = &disk->blk.device,
+        .start = start,
         .pause = pause_disk,
         .quiesce = quiesce,
         .metrics = collect_metrics,

@@ -276,7 +276,7 @@ static int set_up_ring(struct uring *uring)
     return result;
 }
 
-static const struct aio_ops uring_ops = {submit, wait_some, destroy};
+static const struct aio_ops uring_ops = {NULL, submit, wait_some, destroy};
 
 struct aio *uring_create(struct loop *loop)
 {

@@ -62,6 +62,16 @@ void vm_destroy(struct vm *vm)
     free(vm);
 }
 
+static bool start_devices(struct vm *vm, struct error *error)
+{
+    bool good = true;
+
+    for (struct vmm_device *device = vm->devices; device != NULL && good; device = device->next) {
+        good = device->start == NULL || device->start(device, error);
+    }
+    return good;
+}
+
 bool vm_start(struct vm *vm, struct error *error)
 {
     if (vm->state != VM_CONFIGURING || !vm->built) {
@@ -69,7 +79,7 @@ bool vm_start(struct vm *vm, struct error *error)
     }
     /* The vCPUs' threads have filters of their own, not on top of the main thread's: what each exit
      * goes through shall be short. */
-    if (!vcpu_start_threads(vm, error) ||
+    if (!vcpu_start_threads(vm, error) || !start_devices(vm, error) ||
         !jail_thread(&vm->config->jail, JAIL_MAIN, error)) {
         return false;
     }
