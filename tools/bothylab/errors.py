@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two errors the tools report, each with one sentence for the user, and the exit codes."""
+"""The errors the tools report, each with one sentence for the user, and the exit codes."""
 
 EXIT_OK = 0
 EXIT_GUEST_CRASHED = 1
@@ -16,3 +16,7 @@ class UsageError(Exception):
 
 class SetupError(Exception):
     """Something that has to be there is missing; the text says what to do."""
+
+
+class Skipped(Exception):
+    """Raised by a test that can't be run here; the text says what it lacks."""

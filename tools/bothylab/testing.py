@@ -2,8 +2,9 @@
 """./test: builds everything, runs all tests, and closes with `N passed, N failed`.
 
 A test has an identifier: check/NAME (tools/check-*), gcc/NAME, asan/NAME, tsan/NAME (a cmocka
-program in one of its builds), quick/FILE.FUNCTION (tests/quick/FILE.py: Python without QEMU, over
-the native programs of out/test), system/FILE.FUNCTION (tests/system/FILE.py).
+program in one of its builds), fuzz/NAME (a short run of a libFuzzer target), quick/FILE.FUNCTION
+(tests/quick/FILE.py: Python without QEMU, over the native programs of out/test),
+system/FILE.FUNCTION (tests/system/FILE.py).
 """
 
 import argparse
@@ -11,78 +12,37 @@ import concurrent.futures
 import fnmatch
 import glob
 import os
-import re
 import signal
-import subprocess
 import sys
-import threading
 import time
 
-from . import build, fetch, hostimage, onetest, paths
+from . import build, command, fetch, fuzzing, hostimage, onetest, paths
+from .command import Result
 from .errors import EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_SETUP, EXIT_USAGE, SetupError
-from .options import JOBS
+from .options import JOBS, count
 from .progress import say
 
 HELP = """\
 Builds everything and runs all tests: the checks of the tree (check/...), the unit and property
-tests (gcc/..., asan/..., tsan/...), the native programs (quick/...) and the system tests under QEMU
-(system/...). Each check, each cmocka test case and each quick or system test function counts one;
-the last line is `N passed, N failed`.
+tests (gcc/..., asan/..., tsan/...), a few seconds of each fuzz target (fuzz/...), the native
+programs (quick/...) and the system tests under QEMU (system/...). Each check, each cmocka test case,
+each fuzz target and each quick or system test function counts one; what is skipped is named and
+counts nothing. The last line is `N passed, N failed`.
 
 Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is missing,
 130 interrupted.
 """
 UNIT_BUILDS = {"gcc": "test", "asan": "asan", "tsan": "tsan"}
+# Programs that a build can't run: {build: {program: why}}. Nothing is left out that isn't here.
+NOT_IN = {}
 SYSTEM_TIMEOUT = 300
 UNIT_TIMEOUT = 300
 QUICK_TIMEOUT = 120
 
 
-class Result:
-    """What one program or function had to say."""
-
-    def __init__(self, passed, failed, output, seconds=0.0):
-        self.passed, self.failed = passed, failed
-        self.output, self.seconds = output, seconds
-
-
-running = set()
-running_lock = threading.Lock()
-
-
-def command_output(command, timeout, env=None):
-    """Exit status (None: it took too long) and output of a command in a session of its own."""
-    process = subprocess.Popen(command, cwd=paths.TOP, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               env=dict(os.environ, **(env or {})), start_new_session=True)
-    with running_lock:
-        running.add(process)
-    try:
-        output, status = process.communicate(timeout=timeout)[0], process.returncode
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, status = process.communicate()[0], None
-    finally:
-        with running_lock:
-            running.discard(process)
-    return status, output.decode("utf-8", "replace")
-
-
-def stop_all():
-    with running_lock:
-        for process in running:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def why(status, timeout):
-    if status is None:
-        return f"\nit still ran after {timeout} s"
-    return f"\nended by {signal.Signals(-status).name}" if status < 0 else f"\nexit status {status}"
-
-
 def run_check(path):
-    status, output = command_output([path], UNIT_TIMEOUT)
-    return Result(int(status == 0), int(status != 0), output + why(status, UNIT_TIMEOUT))
+    status, output = command.run([path], UNIT_TIMEOUT)
+    return Result(int(status == 0), int(status != 0), output + command.why(status, UNIT_TIMEOUT))
 
 
 def run_unit(kind, name):
@@ -91,21 +51,18 @@ def run_unit(kind, name):
     if not os.path.exists(program):
         return Result(0, 1, f"{name} is not built: is it listed in tests/meson.build?")
     # ThreadSanitizer's shadow memory wants the addresses that it knows.
-    command = (["setarch", "-R"] if kind == "tsan" else []) + [program]
-    status, output = command_output(command, UNIT_TIMEOUT, {
+    words = (command.without_randomness() if kind == "tsan" else []) + [program]
+    status, output = command.run(words, UNIT_TIMEOUT, {
         "CMOCKA_MESSAGE_OUTPUT": "tap", "UBSAN_OPTIONS": "print_stacktrace=1"})
-    passed = len(re.findall(r"^ok \d+", output, re.M))
-    failed = len(re.findall(r"^not ok \d+", output, re.M))
-    if status != 0 and not failed or not passed + failed:
-        failed += 1
-        output += why(status, UNIT_TIMEOUT)
-    return Result(passed, failed, output)
+    return command.tap_result(status, output, UNIT_TIMEOUT)
 
 
 def run_function(path, function, timeout):
-    command = [sys.executable, "-m", "bothylab.onetest", path, function]
-    status, output = command_output(command, timeout)
-    return Result(int(status == 0), int(status != 0), output + why(status, timeout))
+    words = [sys.executable, "-m", "bothylab.onetest", path, function]
+    status, output = command.run(words, timeout)
+    if status == onetest.SKIPPED:
+        return Result(0, 0, output, [output.strip().split("\n")[-1]])
+    return Result(int(status == 0), int(status != 0), output + command.why(status, timeout))
 
 
 def python_tests(kind, path, timeout):
@@ -130,12 +87,20 @@ def all_tests(quick):
                 for path in sorted(glob.glob(os.path.join(paths.TOP, "tests", pattern)))]
     for kind in UNIT_BUILDS:
         for name in programs:
-            tests.append((f"{kind}/{name}", lambda kind=kind, name=name: run_unit(kind, name)))
+            if name not in NOT_IN.get(kind, ()):
+                tests.append((f"{kind}/{name}", lambda kind=kind, name=name: run_unit(kind, name)))
+    for name in fuzzing.targets():
+        tests.append((f"fuzz/{name}", lambda name=name: fuzzing.run_short(name)))
     for path in sorted(glob.glob(os.path.join(paths.TOP, "tests/quick/*.py"))):
         tests += python_tests("quick", path, QUICK_TIMEOUT)
     for path in [] if quick else sorted(glob.glob(os.path.join(paths.TOP, "tests/system/*.py"))):
         tests += python_tests("system", path, SYSTEM_TIMEOUT)
     return tests
+
+
+def long_fuzzing(seconds):
+    return [(f"fuzz/{name}", lambda name=name: fuzzing.run_long(name, seconds))
+            for name in fuzzing.targets()]
 
 
 def matches(identifier, patterns):
@@ -149,7 +114,8 @@ def needed_builds(tests, complete):
     names = [UNIT_BUILDS[kind] for kind in UNIT_BUILDS
              if kind in kinds or kind == "gcc" and "quick" in kinds]
     if complete or "system" in kinds:
-        names = ["cross", "native"] + names
+        names = ["cross", "linux", "native"] + names
+    names += ["fuzz"] if "fuzz" in kinds else []
     return names + (["clang-cross"] if complete else [])
 
 
@@ -182,9 +148,19 @@ def timed(test):
     return result
 
 
+def tell(name, result):
+    ran = result.passed + result.failed
+    word = "FAILED" if result.failed else "ok    " if ran else "skip  "
+    print(f"{word} {name} ({result.passed} of {ran}, {result.seconds:.1f} s)", flush=True)
+    for line in result.skipped:
+        print(f"    skipped: {line}", flush=True)
+    if result.failed:
+        print("".join(f"    | {line}\n" for line in result.output.splitlines()), flush=True)
+
+
 def run_all(tests, jobs):
-    """Runs the tests, `jobs` at a time, telling of each; returns passed and failed."""
-    passed = failed = 0
+    """Runs the tests, `jobs` at a time, telling of each; returns passed, failed and skipped."""
+    passed = failed = skipped = 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         names = {pool.submit(timed, test): name for name, test in tests}
         try:
@@ -192,17 +168,13 @@ def run_all(tests, jobs):
                 result = future.result()
                 passed += result.passed
                 failed += result.failed
-                word = "FAILED" if result.failed else "ok    "
-                print(f"{word} {names[future]} ({result.passed} of "
-                      f"{result.passed + result.failed}, {result.seconds:.1f} s)", flush=True)
-                if result.failed:
-                    print("".join(f"    | {line}\n" for line in result.output.splitlines()),
-                          flush=True)
+                skipped += len(result.skipped)
+                tell(names[future], result)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
-            stop_all()
+            command.stop_all()
             raise
-    return passed, failed
+    return passed, failed, skipped
 
 
 def parse_options():
@@ -211,6 +183,9 @@ def parse_options():
     parser.add_argument("--quick", action="store_true", help="without the system tests")
     parser.add_argument("--only", action="append", metavar="PATTERN",
                         help="tests whose identifier contains or matches it; repeatable")
+    parser.add_argument("--fuzz", type=count(1, 1000000), metavar="SECONDS",
+                        help="only the fuzz targets, each for so long; what they learn is kept in "
+                        "out/fuzz-corpus")
     parser.add_argument("--list", action="store_true", help="print the identifiers")
     parser.add_argument("--jobs", type=JOBS, metavar="N", default=min(os.cpu_count() or 1, 4),
                         help="tests at a time (default: one a CPU, at most 4)")
@@ -219,7 +194,8 @@ def parse_options():
 
 
 def run(options):
-    tests = [test for test in all_tests(options.quick) if matches(test[0], options.only)]
+    tests = long_fuzzing(options.fuzz) if options.fuzz else all_tests(options.quick)
+    tests = [test for test in tests if matches(test[0], options.only)]
     if not tests:
         print(f"test: no test matches {' or '.join(options.only or ['anything'])}; "
               "./test --list names all", file=sys.stderr)
@@ -228,11 +204,14 @@ def run(options):
         print("\n".join(identifier for identifier, _ in tests))
         return 0
     start = time.monotonic()
-    broken = 0 if options.no_build else build_all(needed_builds(tests, not options.only))
+    broken = 0 if options.no_build else build_all(
+        needed_builds(tests, not options.only and not options.fuzz))
     fetch_guests(tests)
     say(f"running {len(tests)} tests, {options.jobs} at a time")
-    passed, failed = run_all(tests, options.jobs)
+    passed, failed, skipped = run_all(tests, options.jobs)
     say(f"took {time.monotonic() - start:.0f} s")
+    if skipped:
+        print(f"{skipped} skipped: they count neither as passed nor as failed")
     print(f"{passed} passed, {failed + broken} failed", flush=True)
     return EXIT_GUEST_CRASHED if failed + broken else 0
 
