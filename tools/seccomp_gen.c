@@ -81,9 +81,6 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from,
         }
         kinds |= 1u << kind;
     }
-    if ((kinds & 1u << WORKER) != 0 && (kinds & 1u << MAIN) == 0) {
-        fail(g, "main isn't in the list: its filter is beneath the workers'");
-    }
     return kinds;
 }
 

@@ -92,15 +92,7 @@ static int make_code(void)
 
 static int vcpu_sends(void)
 {
-    if (!enter(JAIL_MAIN)) {
-        return 1;
-    }
-    struct error error = ERROR_NONE;
-
-    if (!jail_thread(&shut, JAIL_VCPU, &error)) {
-        return 1;
-    }
-    return (int)send(0, "x", 1, 0);
+    return enter(JAIL_VCPU) ? (int)send(0, "x", 1, 0) : 1;
 }
 
 static int go_on(void)
@@ -129,25 +121,26 @@ static void *vcpu_thread(void *argument)
     return jail_thread(&shut, JAIL_VCPU, &error) ? NULL : (void *)1;
 }
 
-static void *nothing(void *argument)
+/* As a VM does it: all threads, then the main thread's filter. */
+static int threads_before(void)
 {
-    return argument;
-}
-
-/* glibc prepares itself for threads when the first one is made: that is before the jail. */
-static int threads_after(void)
-{
+    struct error error = ERROR_NONE;
     pthread_t thread;
     void *result;
 
-    if (pthread_create(&thread, NULL, nothing, NULL) != 0 || pthread_join(thread, NULL) != 0) {
-        return 1;
-    }
-    if (!enter(JAIL_MAIN) || pthread_create(&thread, NULL, vcpu_thread, NULL) != 0) {
+    if (!jail_enter(&shut, &error) || pthread_create(&thread, NULL, vcpu_thread, NULL) != 0 ||
+        !jail_thread(&shut, JAIL_MAIN, &error)) {
         return 1;
     }
     pthread_join(thread, &result);
     return result == NULL ? FINE : 2;
+}
+
+static int thread_after(void)
+{
+    pthread_t thread;
+
+    return enter(JAIL_MAIN) && pthread_create(&thread, NULL, vcpu_thread, NULL) == 0 ? FINE : 1;
 }
 
 static void test_refused_calls_are_named(void **state)
@@ -180,9 +173,18 @@ static void test_allowed_calls_work(void **state)
     (void)state;
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), FINE);
-    status = run(threads_after, text, sizeof(text));
+    status = run(threads_before, text, sizeof(text));
     assert_true(WIFEXITED(status));
     assert_int_equal(WEXITSTATUS(status), FINE);
+}
+
+static void test_no_thread_can_be_made(void **state)
+{
+    char text[4096];
+    int status = run(thread_after, text, sizeof(text));
+
+    (void)state;
+    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == FINE);
 }
 
 static int as_root_user(void)
@@ -274,6 +276,7 @@ static int dies(void)
 static int asks(void)
 {
     char path[128];
+    char data[4];
     int fd;
 
     snprintf(path, sizeof(path), "%s/file", directory);
@@ -288,8 +291,16 @@ static int asks(void)
         return 3;
     }
     fd = supervisor_open(path, true, false);
-    if (fd < 0 || read(fd, path, 4) != 4 || memcmp(path, "data", 4) != 0) {
+    if (fd < 0 || read(fd, data, 4) != 4 || memcmp(data, "data", 4) != 0) {
         return 4;
+    }
+    if (supervisor_open(path, false, false) >= 0 || errno != EBUSY) {
+        return 7; /* somebody reads it */
+    }
+    close(fd);
+    fd = supervisor_open(path, false, false);
+    if (fd < 0 || supervisor_open(path, true, false) >= 0 || errno != EBUSY) {
+        return 8; /* somebody writes to it */
     }
     snprintf(path, sizeof(path), "%s/../%s/file", directory, strrchr(directory, '/') + 1);
     if (supervisor_open(path, true, false) >= 0) {
@@ -368,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_calls_are_named),
         cmocka_unit_test(test_allowed_calls_work),
+        cmocka_unit_test(test_no_thread_can_be_made),
         cmocka_unit_test(test_users),
         cmocka_unit_test(test_supervisor_codes),
         cmocka_unit_test(test_supervisor_requests),

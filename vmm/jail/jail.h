@@ -10,7 +10,7 @@
 #include "vmm/config/config.h"
 
 enum jail_thread {
-    JAIL_MAIN, /* the event loop; what it starts later is narrowed further */
+    JAIL_MAIN, /* the event loop */
     JAIL_VCPU,
     JAIL_WORKER, /* threads of a device's back end, such as blocking block I/O */
     JAIL_THREAD_COUNT,
@@ -23,7 +23,7 @@ enum jail_thread {
 bool jail_enter(const struct config_jail *config, struct error *error);
 
 /* Give the calling thread its system-call filter. After jail_enter(), as the thread's first deed;
- * the main thread's comes when the vCPUs' threads exist. Does nothing if the jail is off. */
+ * the main thread's comes when all others exist. Does nothing if the jail is off. */
 bool jail_thread(const struct config_jail *config, enum jail_thread kind, struct error *error);
 
 #endif

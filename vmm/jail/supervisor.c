@@ -101,6 +101,7 @@ static int do_open(const struct supervisor *s, const struct request *request, in
 {
     const char *slash = strrchr(request->path, '/');
     size_t length = slash != NULL ? (size_t)(slash - request->path) : 0;
+    struct flock lock = {.l_type = (short)(request->readonly ? F_RDLCK : F_WRLCK)};
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     struct stat info;
     int fd;
@@ -116,6 +117,11 @@ static int do_open(const struct supervisor *s, const struct request *request, in
     if (fstat(fd, &info) != 0 || !(S_ISREG(info.st_mode) || S_ISBLK(info.st_mode))) {
         close(fd);
         return EINVAL;
+    }
+    /* The lock goes with the descriptor; the VM itself couldn't take it (vmm/devices/disk_lock.c). */
+    if (fcntl(fd, F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES)) {
+        close(fd);
+        return EBUSY;
     }
     *ret_fd = fd;
     return 0;
