@@ -233,6 +233,16 @@ static void notify(struct virtio_device *device, uint16_t queue)
     }
 }
 
+/* Linux makes its first buffer for statistics available, and tells so, before DRIVER_OK. */
+static void activate(struct virtio_device *device)
+{
+    for (uint16_t i = 0; i < device->nr_queues; i++) {
+        if (device->queues[i].running) {
+            notify(device, i);
+        }
+    }
+}
+
 static void config_write(struct virtio_device *device, uint32_t offset, uint32_t size,
                          uint64_t value)
 {
@@ -251,6 +261,7 @@ static void config_write(struct virtio_device *device, uint32_t offset, uint32_t
 }
 
 static const struct virtio_device_ops balloon_ops = {
+    .activate = activate,
     .reset = reset,
     .notify = notify,
     .config_write = config_write,

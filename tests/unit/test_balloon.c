@@ -321,6 +321,27 @@ static void test_statistics(void **state)
     assert_int_equal(stats.actual, 0);
 }
 
+/* Linux adds its buffer and notifies before DRIVER_OK, and never again. */
+static void test_statistics_before_driver_ok(void **state)
+{
+    struct fixture *f = *state;
+    struct stat_entry entry = {4, 1000};
+    struct virtio_device *virtio;
+    struct vring_buffer buffer;
+    struct balloon_stats stats;
+
+    start(f, false);
+    virtio = f->device->virtio;
+    buffer = vring_out(f->driver, &entry, sizeof(entry));
+    assert_true(vring_add(f->driver, STATS, &buffer, 1, false) >= 0);
+    spin_lock(&virtio->lock);
+    virtio->ops->activate(virtio); /* as DRIVER_OK does */
+    spin_unlock(&virtio->lock);
+    run_until_used(f, STATS);
+    assert_true(balloon_get_stats(f->device, &stats));
+    assert_int_equal(stats.free, 1000);
+}
+
 static void test_target(void **state)
 {
     struct fixture *f = *state;
@@ -370,6 +391,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reporting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_poison, setup, teardown),
         cmocka_unit_test_setup_teardown(test_statistics, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_statistics_before_driver_ok, setup, teardown),
         cmocka_unit_test_setup_teardown(test_target, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pause, setup, teardown),
     };
