@@ -12,6 +12,7 @@
 #include "vmm/backend/signal.h"
 #include <errno.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -184,21 +185,24 @@ void kvm_vcpu_run(struct backend_vcpu *vcpu, struct backend_exit *ret_exit)
     struct kvm_run *run = vcpu->run;
     uint64_t *value = (uint64_t *)(void *)run->mmio.data; /* lies on 8 bytes */
 
-    do {
-        if (unlikely(kvm_ioctl(vcpu->fd, KVM_RUN, 0) != 0)) {
+    for (;;) {
+        if (unlikely(ioctl(vcpu->fd, KVM_RUN, 0) != 0)) {
             run_failed(ret_exit, errno);
             return;
         }
-        if (unlikely(run->exit_reason != KVM_EXIT_MMIO) && other_exit(vcpu, ret_exit)) {
+        if (likely(run->exit_reason == KVM_EXIT_MMIO)) {
+            break;
+        }
+        if (other_exit(vcpu, ret_exit)) {
             return;
         }
-    } while (unlikely(run->exit_reason != KVM_EXIT_MMIO));
+    }
     ret_exit->kind = BACKEND_EXIT_MMIO;
     ret_exit->address = run->mmio.phys_addr;
     ret_exit->size = run->mmio.len;
-    ret_exit->write = run->mmio.is_write != 0;
     ret_exit->value = value;
-    if (ret_exit->write) {
+    ret_exit->write = run->mmio.is_write != 0;
+    if (run->mmio.is_write != 0) {
         *value &= UINT64_MAX >> (64 - 8 * run->mmio.len);
     }
 }

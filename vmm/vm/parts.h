@@ -36,8 +36,8 @@ struct vcpu {
     struct backend_vcpu *backend;
     bool halted; /* it ended the VM or asked for a reset: not to run again before the next start */
     /* Only its own thread writes them. */
-    uint64_t exits[BACKEND_EXIT_COUNT];
-    uint64_t mmio_reads;
+    uint64_t exits[BACKEND_EXIT_COUNT]; /* but MMIO */
+    uint64_t mmio[2];                   /* loads, stores */
     uint64_t mmio_nowhere;
 };
 

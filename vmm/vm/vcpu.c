@@ -114,14 +114,16 @@ static void serve(struct vcpu *vcpu)
 
     for (;;) {
         ops->vcpu_run(backend, &exit);
-        vcpu->exits[exit.kind]++;
         if (likely(exit.kind == BACKEND_EXIT_MMIO)) {
-            vcpu->mmio_reads += !exit.write;
+            vcpu->mmio[exit.write]++;
             if (unlikely(bus_access_near(bus, &near_slot, exit.address, exit.size, exit.write,
                                          exit.value) != BUS_OK)) {
                 access_nowhere(vcpu, &exit);
             }
-        } else if (exit.kind == BACKEND_EXIT_INTERRUPTED || !serve_rare(vcpu, &exit)) {
+            continue;
+        }
+        vcpu->exits[exit.kind]++;
+        if (exit.kind == BACKEND_EXIT_INTERRUPTED || !serve_rare(vcpu, &exit)) {
             return;
         }
     }
