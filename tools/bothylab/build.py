@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-from . import fetch, paths
+from . import fetch, install, paths
 from .errors import EXIT_GUEST_CRASHED, EXIT_SETUP, SetupError
 from .options import JOBS
 from .progress import say
@@ -90,7 +90,7 @@ def compile_one(name, jobs=None):
     configure(name)
     command = ["ninja", "-C", paths.out(name)] + (["-j", str(jobs)] if jobs else [])
     dry = subprocess.run(command + ["-n"], capture_output=True, text=True, check=False)
-    if "no work to do" in dry.stdout:
+    if dry.returncode == 0 and "no work to do" in dry.stdout:
         return
     say(f"building: {what}")
     if subprocess.run(command + ["--quiet"], stdout=sys.stderr, check=False).returncode:
@@ -132,13 +132,20 @@ def main():
                         help="just this build: " + ", ".join(BUILDS))
     parser.add_argument("--jobs", type=JOBS, metavar="N", help="compilers at a time")
     parser.add_argument("--clean", action="store_true", help="start from nothing")
+    parser.add_argument("--install", metavar="DIR",
+                        help="build, and copy the program, its manual page, completions and "
+                             "systemd unit below DIR, e.g. /usr/local")
     options = parser.parse_args()
     names = options.only or (list(BUILDS) if options.all else DEFAULT)
+    if options.install:
+        names = list(dict.fromkeys(list(names) + ["cross", "linux"]))
     try:
         if options.clean:
             for name in names:
                 shutil.rmtree(paths.out(name), ignore_errors=True)
         build(names, options.jobs)
+        if options.install:
+            install.install(options.install)
     except BuildFailed as error:
         print(f"build: {error}", file=sys.stderr)
         return EXIT_GUEST_CRASHED
