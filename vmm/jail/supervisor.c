@@ -118,7 +118,7 @@ static int do_open(const struct supervisor *s, const struct request *request, in
         close(fd);
         return EINVAL;
     }
-    /* The lock goes with the descriptor; the VM itself couldn't take it (vmm/devices/disk_lock.c). */
+    /* The lock goes with the descriptor; the VM itself could not take it: disk_lock.c. */
     if (fcntl(fd, F_OFD_SETLK, &lock) != 0 && (errno == EAGAIN || errno == EACCES)) {
         close(fd);
         return EBUSY;
