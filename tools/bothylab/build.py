@@ -2,6 +2,7 @@
 """./build: sets up and runs Meson's build directories, and puts the results into out/."""
 
 import argparse
+import concurrent.futures
 import contextlib
 import fcntl
 import filecmp
@@ -25,7 +26,11 @@ Builds with Meson below out/ and leaves there:
 
 Exit codes: 0 built, 1 a compile or link error, 2 wrong usage, 3 something is missing.
 """
-SANITIZE = ["-Db_lundef=false", "-Dc_args=-fno-sanitize-recover=all -fno-omit-frame-pointer"]
+# What tests are made with: the fast linker, and of debugging only what a trace of calls needs.
+TESTS = ["-Ddebug=false", "-Dc_args=-g1"]
+TESTS_ENV = {"CC_LD": "lld"}
+SANITIZE = ["-Db_lundef=false", "-Doptimization=1", "-Ddebug=false",
+            "-Dc_args=-g1 -fno-sanitize-recover=all -fno-omit-frame-pointer"]
 # name: (what it is, environment, arguments for meson setup)
 BUILDS = {
     "cross": ("EL2 image and guests (gcc)", {},
@@ -35,14 +40,17 @@ BUILDS = {
     "native": ("native programs (gcc)", {"CC": "gcc"}, ["-Dtests=false"]),
     "clang-cross": ("EL2 image and guests (clang)", {},
                     ["--cross-file", "tools/cross/arm64-clang.ini", "-Dfloor=image"]),
-    "test": ("unit tests (gcc)", {"CC": "gcc"}, []),
-    "asan": ("unit tests (clang, AddressSanitizer and UBSan)", {"CC": "clang"},
+    "test": ("unit tests (gcc)", {"CC": "gcc", **TESTS_ENV}, TESTS),
+    "asan": ("unit tests (clang, AddressSanitizer and UBSan)", {"CC": "clang", **TESTS_ENV},
              ["-Db_sanitize=address,undefined"] + SANITIZE),
-    "tsan": ("unit tests (clang, ThreadSanitizer)", {"CC": "clang"},
+    "tsan": ("unit tests (clang, ThreadSanitizer)", {"CC": "clang", **TESTS_ENV},
              ["-Db_sanitize=thread"] + SANITIZE),
-    "fuzz": ("fuzz targets (clang, libFuzzer, AddressSanitizer and UBSan)", {"CC": "clang"},
+    "fuzz": ("fuzz targets (clang, libFuzzer, AddressSanitizer and UBSan)",
+             {"CC": "clang", **TESTS_ENV},
              ["-Dfloor=fuzz", "-Db_sanitize=address,undefined"] + SANITIZE),
 }
+# What of a build is made, if not everything.
+TARGETS = {"native": ["el2/bothy-partition-check"]}
 DEFAULT = ["cross", "linux", "native"]
 
 
@@ -59,20 +67,27 @@ def locked():
         yield
 
 
-def configure(name):
-    what, env, arguments = BUILDS[name]
-    directory = paths.out(name)
-    command = ["meson", "setup", directory, "-Dlibfdt=" + fetch.libfdt()] + arguments
+def setup_command(name):
+    """meson's command line; what it refers to is in the cache."""
+    arguments = BUILDS[name][2]
+    command = ["meson", "setup", paths.out(name), "-Dlibfdt=" + fetch.libfdt()] + arguments
     if "-Dfloor=image" not in arguments:
         own = fetch.machine_arch()
         arch = "arm64" if "-Dfloor=linux" in arguments else own
         command += ["-Dlibs=" + fetch.libs(arch), "-Dhost_libs=" + fetch.libs(own),
                     "-Dhttp_parser=" + fetch.http_parser()]
-    # A directory that an older checkout set up in another way is made anew.
+    return command
+
+
+def configure(name, command):
+    """Runs meson; not if its directory is one that was made with the same words."""
+    what, env, _ = BUILDS[name]
+    directory = paths.out(name)
     stamp = os.path.join(directory, "setup-command")
+    words = "\n".join([f"{key}={value}" for key, value in sorted(env.items())] + command)
     if os.path.exists(os.path.join(directory, "build.ninja")) and os.path.exists(stamp):
         with open(stamp, encoding="utf-8") as file:
-            if file.read() == "\n".join(command):
+            if file.read() == words:
                 return
     shutil.rmtree(directory, ignore_errors=True)
     done = subprocess.run(command, cwd=paths.TOP, env=dict(os.environ, **env), text=True,
@@ -82,13 +97,13 @@ def configure(name):
         print("\n".join(errors or [done.stdout[-2000:]]), file=sys.stderr)
         raise BuildFailed(f"meson could not set up the build of the {what}")
     with open(stamp, "w", encoding="utf-8") as file:
-        file.write("\n".join(command))
+        file.write(words)
 
 
 def compile_one(name, jobs=None):
     what = BUILDS[name][0]
-    configure(name)
     command = ["ninja", "-C", paths.out(name)] + (["-j", str(jobs)] if jobs else [])
+    command += TARGETS.get(name, [])
     dry = subprocess.run(command + ["-n"], capture_output=True, text=True, check=False)
     if dry.returncode == 0 and "no work to do" in dry.stdout:
         return
@@ -108,11 +123,26 @@ def publish(source, target):
     os.rename(target + ".new", target)
 
 
-def build(names, jobs=None):
-    """Builds the named build directories; raises BuildFailed or SetupError."""
-    with locked():
+def build_each(names, jobs=None):
+    """Builds them all, also after one has failed; returns {name: BuildFailed}."""
+    failed = {}
+    commands = {name: setup_command(name) for name in names}
+    # meson takes one CPU: while it looks at the next builds, the compilers have the others.
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        ready = {name: pool.submit(configure, name, commands[name]) for name in names}
         for name in names:
-            compile_one(name, jobs)
+            try:
+                ready[name].result()
+                compile_one(name, jobs)
+            except BuildFailed as error:
+                failed[name] = error
+    return failed
+
+
+def attempt(names, jobs=None):
+    """Builds the named build directories and publishes the results; returns {name: BuildFailed}."""
+    with locked():
+        failed = build_each(names, jobs)
         for name in ("bothy.elf", "bothy.bin"):
             publish(paths.out("cross/el2", name), paths.out(name))
         publish(paths.out("linux/vmm/bothy"), paths.out("bothy"))
@@ -121,6 +151,13 @@ def build(names, jobs=None):
         for name in os.listdir(guests) if os.path.isdir(guests) else []:
             if name.endswith((".bin", ".elf")):
                 publish(os.path.join(guests, name), paths.out("guest", name))
+    return failed
+
+
+def build(names, jobs=None):
+    """The same, but raises BuildFailed; both may raise SetupError."""
+    for error in attempt(names, jobs).values():
+        raise error
 
 
 def main():
