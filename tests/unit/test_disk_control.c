@@ -20,13 +20,17 @@ static void test_bad_files(void **state)
 {
     struct fixture *f = *state;
     struct config_disk config = f->config;
+    char nowhere[] = "/nowhere/disk.img";
+    char folder[] = "/tmp";
+    char device[] = "/dev/null";
+    char proc[] = "/proc/self/cmdline"; /* a file system that knows no O_DIRECT */
     char fifo[300];
 
-    config.path = "/nowhere/disk.img";
+    config.path = nowhere;
     assert_refused(f, &config, "No such file or directory");
-    config.path = "/tmp";
+    config.path = folder;
     assert_refused(f, &config, "is a directory");
-    config.path = "/dev/null";
+    config.path = device;
     assert_refused(f, &config, "neither file nor disk");
     snprintf(fifo, sizeof(fifo), "%s.fifo", f->path);
     assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -37,7 +41,7 @@ static void test_bad_files(void **state)
     assert_int_equal(ftruncate(f->fd, 511), 0);
     assert_refused(f, &config, "511 bytes, less than a sector");
     config.direct = true;
-    config.path = "/proc/self/cmdline"; /* a file system that knows no O_DIRECT */
+    config.path = proc;
     config.readonly = true;
     assert_refused(f, &config, "leave out direct=on");
 }
