@@ -5,7 +5,7 @@
 
 const struct layout_region layout_regions[LAYOUT_COUNT] = {
     [LAYOUT_FLASH0] = {"flash", 0x00000000, 0x04000000, 0, 0, false},
-    [LAYOUT_FLASH1] = {"flash for variables", 0x04000000, 0x04000000, 0, 0, false},
+    [LAYOUT_FLASH1] = {"flash for variables", LAYOUT_VARIABLES_BASE, 0x04000000, 0, 0, false},
     [LAYOUT_GICD] = {"GICv3 distributor", LAYOUT_GICD_BASE, LAYOUT_GICD_SIZE, 0, 0, true},
     [LAYOUT_GITS] = {"GICv3 ITS", LAYOUT_GITS_BASE, LAYOUT_GITS_SIZE, 0, 0, false},
     [LAYOUT_GICR] = {"GICv3 redistributors", LAYOUT_GICR_BASE, LAYOUT_GICR_SIZE, 0, 0, true},

@@ -41,6 +41,8 @@ struct layout_region {
 extern const struct layout_region layout_regions[LAYOUT_COUNT];
 
 /* Compile-time copies for those who need a constant; layout.c builds the table out of them. */
+#define LAYOUT_VARIABLES_BASE 0x04000000ull
+#define LAYOUT_VARIABLES_USED 0x00040000ull /* U-Boot looks for its environment there */
 #define LAYOUT_GICD_BASE 0x08000000ull
 #define LAYOUT_GICD_SIZE 0x00010000ull
 #define LAYOUT_GICC_BASE 0x08010000ull /* where the interrupt controller is a GICv2 */

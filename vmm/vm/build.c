@@ -74,6 +74,12 @@ static bool make_pages(struct vm *vm, struct error *error)
         !make_shared_page(&vm->mirror, MIRROR_SIZE, error)) {
         return false;
     }
+    /* U-Boot takes the sum of its environment in flash whether or not there is flash, one byte at a
+     * time: memory that is only read, so never taken. */
+    if (caps->readonly_memory && vm->kernel.image.kind == IMAGE_RAW &&
+        !make_shared_page(&vm->variables, LAYOUT_VARIABLES_USED, error)) {
+        return false;
+    }
     return !caps->pv_time || make_shared_page(&vm->stolen_time, vm->page_size, error);
 }
 
@@ -86,6 +92,9 @@ static bool map_memory(struct vm *vm, struct error *error)
            (vm->mirror == NULL ||
             ops->memory_map(vm->backend_vm, LAYOUT_VIRTIO_BASE, MIRROR_SIZE, vm->mirror,
                             BACKEND_MEMORY_READONLY, error)) &&
+           (vm->variables == NULL ||
+            ops->memory_map(vm->backend_vm, LAYOUT_VARIABLES_BASE, LAYOUT_VARIABLES_USED,
+                            vm->variables, BACKEND_MEMORY_READONLY, error)) &&
            (vm->stolen_time == NULL ||
             /* KVM writes to it only if the guest could: it harms itself at most. */
             ops->memory_map(vm->backend_vm, LAYOUT_PV_TIME_BASE, vm->page_size, vm->stolen_time, 0,
@@ -262,6 +271,9 @@ void build_release(struct vm *vm)
     }
     if (vm->mirror != NULL) {
         munmap(vm->mirror, MIRROR_SIZE);
+    }
+    if (vm->variables != NULL) {
+        munmap(vm->variables, LAYOUT_VARIABLES_USED);
     }
     if (vm->stolen_time != NULL) {
         munmap(vm->stolen_time, vm->page_size);

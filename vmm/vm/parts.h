@@ -77,6 +77,7 @@ struct vm {
     struct vm_memory memory;
     uint8_t *mirror;      /* virtio-mmio registers that the guest reads without us, or NULL */
     uint8_t *stolen_time; /* the page of stolen times, or NULL */
+    uint8_t *variables;   /* zeros in the place of firmware's variables, or NULL */
     size_t page_size;
 
     struct kernel kernel;
