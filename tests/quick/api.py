@@ -332,9 +332,9 @@ def test_a_vm_that_runs():
         limit = {"ops": {"size": 10, "refill_time": 10}}
         vm.do("patch", "/drives/x1", {"drive_id": "x1", "rate_limiter": limit})
         assert vm.ask("get", "/vm/config")[2]["drives"][0]["rate_limiter"]["ops"]["size"] == 10
-        vm.file("other", bytes(2 << 20))
-        vm.do("patch", "/drives/x1", {"drive_id": "x1", "path_on_host": vm.path("other")})
-        assert vm.ask("get", "/vm/config")[2]["drives"][0]["path_on_host"] == vm.path("other")
+        vm.file("disk2", bytes(2 << 20))
+        vm.do("patch", "/drives/x1", {"drive_id": "x1", "path_on_host": vm.path("disk2")})
+        assert vm.ask("get", "/vm/config")[2]["drives"][0]["path_on_host"] == vm.path("disk2")
         vm.refused("patch", "/drives/x1", {"drive_id": "x1", "path_on_host": vm.path("none")})
         assert "no drive x2" in vm.refused("patch", "/drives/x2", {"drive_id": "x2"})
         for state, shown in (("Paused", "Paused"), ("Resumed", "Running")):

@@ -283,11 +283,11 @@ static int asks(void)
     if (supervisor_open(path, true, false) >= 0 || errno != EACCES) {
         return 1; /* not yet allowed */
     }
-    if (!supervisor_allow_open(directory)) {
+    if (!supervisor_allow_open(path, false)) {
         return 2;
     }
     supervisor_seal();
-    if (supervisor_allow_open("/etc") || supervisor_open("/etc/passwd", true, false) >= 0) {
+    if (supervisor_allow_open("/etc/hosts", true) || supervisor_open("/etc/passwd", true, false) >= 0) {
         return 3;
     }
     fd = supervisor_open(path, true, false);
@@ -309,6 +309,43 @@ static int asks(void)
     snprintf(path, sizeof(path), "%s/link", directory);
     if (supervisor_open(path, true, false) >= 0) {
         return 6;
+    }
+    return FINE;
+}
+
+/* What lies beside a disk and isn't called like one stays out of reach, as does writing where the
+ * disk is only read. */
+static int asks_for_neighbours(void)
+{
+    char path[128];
+    size_t end = (size_t)snprintf(path, sizeof(path), "%s/a.img", directory);
+    static const struct {
+        const char *name;
+        bool readonly;
+        bool allowed;
+    } cases[] = {
+        {"b.img", false, true}, {"b.img", true, true},        {"c.raw", true, true},
+        {"c.raw", false, false}, {".bashrc", false, false},   {".img", false, false},
+        {"run.sh", true, false}, {"plain", true, false},      {"", true, false},
+    };
+
+    if (!supervisor_allow_open(path, false)) {
+        return 1;
+    }
+    strcpy(path + end - 5, "a.raw");
+    if (!supervisor_allow_open(path, true)) {
+        return 2;
+    }
+    supervisor_seal();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int fd;
+
+        strcpy(path + end - 5, cases[i].name);
+        fd = supervisor_open(path, cases[i].readonly, false);
+        if ((fd >= 0) != cases[i].allowed || (fd < 0 && errno != EACCES)) {
+            return 3 + (int)i;
+        }
+        close(fd);
     }
     return FINE;
 }
@@ -344,6 +381,29 @@ static void test_supervisor_codes(void **state)
     assert_int_equal(supervise(dies), EXIT_CODE_SIGNAL + SIGKILL);
 }
 
+static const char *const neighbours[] = {"a.img",   "a.raw", "b.img", "c.raw", ".bashrc",
+                                         ".img", "run.sh", "plain", NULL};
+
+static void make_files(const char *const *names)
+{
+    char path[128];
+
+    for (; *names != NULL; names++) {
+        snprintf(path, sizeof(path), "%s/%s", directory, *names);
+        close(open(path, O_CREAT | O_WRONLY, 0644));
+    }
+}
+
+static void remove_files(const char *const *names)
+{
+    char path[128];
+
+    for (; *names != NULL; names++) {
+        snprintf(path, sizeof(path), "%s/%s", directory, *names);
+        unlink(path);
+    }
+}
+
 static void test_supervisor_requests(void **state)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -360,6 +420,9 @@ static void test_supervisor_requests(void **state)
     snprintf(path, sizeof(path), "%s/link", directory);
     assert_int_equal(symlink("/etc/passwd", path), 0);
     assert_int_equal(supervise(asks), FINE);
+    make_files(neighbours);
+    assert_int_equal(supervise(asks_for_neighbours), FINE);
+    remove_files(neighbours);
 
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/v.sock_1024", directory);
     fd = socket(AF_UNIX, SOCK_STREAM, 0);

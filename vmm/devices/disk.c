@@ -134,24 +134,11 @@ static void destroy(struct vmm_device *device)
         wait_for_requests(disk);
     }
     loop_timer_remove(disk->loop, &disk->rate_timer);
+    loop_cancel(disk->loop, &disk->work);
     aio_release(disk->aio);
     disk_file_close(&disk->file);
     disk_free_requests(disk);
     free(disk);
-}
-
-/* The supervisor may open another medium from the directory in which this one is. */
-static void allow_replacement(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *directory = slash == NULL ? strdup(".")
-                      : slash == path ? strdup("/")
-                                      : strndup(path, (size_t)(slash - path));
-
-    if (directory != NULL) {
-        supervisor_allow_open(directory);
-        free(directory);
-    }
 }
 
 static void init_device(struct disk *disk)
@@ -196,7 +183,7 @@ static bool set_up(struct disk *disk, struct error *error)
         log_warning("disk %s: cache=unsafe: what the guest has flushed may be lost with the host",
                     config->id);
     }
-    allow_replacement(config->path);
+    supervisor_allow_open(config->path, config->readonly);
     return true;
 }
 
@@ -238,7 +225,7 @@ bool disk_set_rate(struct vmm_device *device, const struct config_rate *rate, st
     return true;
 }
 
-/* From a directory that was named before the jail was shut; who opens it has locked it as well. */
+/* From beside the first medium, see supervisor.h; who opens it has locked it as well. */
 static bool open_replacement(struct disk *disk, const char *path, struct disk_file *ret_file,
                              struct error *error)
 {
@@ -255,8 +242,9 @@ static bool open_replacement(struct disk *disk, const char *path, struct disk_fi
     }
     if (fd < 0) {
         return error_set_errno(error, EXIT_CODE_INPUT, errno,
-                               "disk %s: can't open %s (a running VM gets other media only from "
-                               "the directories in which its disks were at its start)",
+                               "disk %s: can't open %s (a running VM gets another medium only if "
+                               "that is a plain file beside the first one, named alike: the same "
+                               "directory and ending)",
                                config->id, path);
     }
     return disk_file_adopt(fd, direct_fd, path, &disk->file, config->id, ret_file, error);

@@ -5,7 +5,8 @@
  * datagram with a path that was allowed before the seal, the answer is one with a descriptor.
  *
  * A VM that was taken over may ask, but only for what its owner named: sockets PREFIX_<number> and
- * plain files directly in the directories of its disks.
+ * plain files beside its disks that are called like them. Not any file there: an image often lies
+ * in a home directory or in /dev, and .bashrc or the host's own disk would be a way out.
  */
 #include "vmm/jail/supervisor.h"
 #include "vmm/base/log.h"
@@ -32,7 +33,7 @@ enum request_kind { ALLOW_CONNECT, ALLOW_OPEN, SEAL, CONNECT, OPEN };
 struct request {
     uint32_t kind;
     uint32_t port;
-    bool readonly, direct;
+    uint8_t readonly, direct; /* no bool: whoever took the VM over sends what he likes */
     char path[PATH_SIZE];
 };
 
@@ -42,6 +43,7 @@ struct answer {
 
 struct allowed {
     uint32_t kind; /* ALLOW_CONNECT or ALLOW_OPEN */
+    bool readonly;
     char path[PATH_SIZE];
 };
 
@@ -57,11 +59,48 @@ struct supervisor {
 /* The VM's end of the socket; a process runs one VM. */
 static int vm_socket = -1;
 
-static bool is_allowed(const struct supervisor *s, uint32_t kind, const char *path, size_t length)
+static bool may_connect(const struct supervisor *s, const char *path)
 {
     for (uint32_t i = 0; i < s->nr_allowed; i++) {
-        if (s->allowed[i].kind == kind && strlen(s->allowed[i].path) == length &&
-            memcmp(s->allowed[i].path, path, length) == 0) {
+        if (s->allowed[i].kind == ALLOW_CONNECT && strcmp(s->allowed[i].path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The part of a path behind its directory. */
+static const char *name_in(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* In the directory of this disk, by the same words, and with the end of its name; one without an
+ * end (.img, .raw) begins like it. */
+static bool is_beside(const char *disk, const char *path)
+{
+    const char *old = name_in(disk);
+    const char *new = name_in(path);
+    const char *end = strrchr(old, '.');
+    const char *new_end = strrchr(new, '.');
+
+    if (old - disk != new - path || memcmp(disk, path, (size_t)(old - disk)) != 0 ||
+        new[0] == '.' || new[0] == '\0') {
+        return false;
+    }
+    return end != NULL ? new_end != NULL && strcmp(end, new_end) == 0
+                       : strncmp(old, new, strlen(old)) == 0;
+}
+
+static bool may_open(const struct supervisor *s, const char *path, bool readonly)
+{
+    for (uint32_t i = 0; i < s->nr_allowed; i++) {
+        const struct allowed *entry = &s->allowed[i];
+
+        if (entry->kind == ALLOW_OPEN && (readonly || !entry->readonly) &&
+            is_beside(entry->path, path)) {
             return true;
         }
     }
@@ -74,7 +113,7 @@ static int do_connect(const struct supervisor *s, const struct request *request,
     int length;
     int fd;
 
-    if (!is_allowed(s, ALLOW_CONNECT, request->path, strlen(request->path))) {
+    if (!may_connect(s, request->path)) {
         return EACCES;
     }
     length = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", request->path,
@@ -99,22 +138,21 @@ static int do_connect(const struct supervisor *s, const struct request *request,
 
 static int do_open(const struct supervisor *s, const struct request *request, int *ret_fd)
 {
-    const char *slash = strrchr(request->path, '/');
-    size_t length = slash != NULL ? (size_t)(slash - request->path) : 0;
-    struct flock lock = {.l_type = (short)(request->readonly ? F_RDLCK : F_WRLCK)};
+    bool readonly = request->readonly != 0;
+    struct flock lock = {.l_type = (short)(readonly ? F_RDLCK : F_WRLCK)};
     int flags = O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
     struct stat info;
     int fd;
 
-    if (slash == NULL || !is_allowed(s, ALLOW_OPEN, request->path, length)) {
+    if (!may_open(s, request->path, readonly)) {
         return EACCES;
     }
-    flags |= (request->readonly ? O_RDONLY : O_RDWR) | (request->direct ? O_DIRECT : 0);
+    flags |= (readonly ? O_RDONLY : O_RDWR) | (request->direct != 0 ? O_DIRECT : 0);
     fd = open(request->path, flags);
     if (fd < 0) {
         return errno;
     }
-    if (fstat(fd, &info) != 0 || !(S_ISREG(info.st_mode) || S_ISBLK(info.st_mode))) {
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
         close(fd);
         return EINVAL;
     }
@@ -138,6 +176,7 @@ static int do_allow(struct supervisor *s, const struct request *request)
         return ENOSPC;
     }
     entry->kind = request->kind;
+    entry->readonly = request->readonly != 0;
     memcpy(entry->path, request->path, PATH_SIZE);
     s->nr_allowed++;
     return 0;
@@ -387,9 +426,9 @@ bool supervisor_allow_connect(const char *prefix)
     return ask(ALLOW_CONNECT, prefix, 0, false, false, NULL) == 0;
 }
 
-bool supervisor_allow_open(const char *directory)
+bool supervisor_allow_open(const char *disk, bool readonly)
 {
-    return ask(ALLOW_OPEN, directory, 0, false, false, NULL) == 0;
+    return ask(ALLOW_OPEN, disk, 0, readonly, false, NULL) == 0;
 }
 
 void supervisor_seal(void)

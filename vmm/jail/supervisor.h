@@ -29,14 +29,16 @@ bool supervisor_fork(const struct supervisor_hooks *hooks, int *ret_code, struct
 /* In the VM, before the jail: paths that may be asked for later. */
 bool supervisor_allow_connect(const char *prefix); /* "PREFIX_<number>"; when the VM has ended a
                                                       socket PREFIX is removed if it is dead */
-bool supervisor_allow_open(const char *directory); /* plain files directly in it */
+/* Plain files in the disk's directory, by the same words, that end as its name does (.img) or, if
+ * that has no such end, begin with it; to be written only if the disk is. */
+bool supervisor_allow_open(const char *disk, bool readonly);
 /* From now on supervisor_allow_* is refused. */
 void supervisor_seal(void);
 
 /* In the VM: a connected stream socket to "PREFIX_<port>", or -1 and errno. Does not block for
  * longer than the connect of a Unix socket. */
 int supervisor_connect(const char *prefix, uint32_t port);
-/* An open regular file or block device, or -1 and errno. */
+/* An open regular file, or -1 and errno. */
 int supervisor_open(const char *path, bool readonly, bool direct);
 
 #endif
