@@ -7,6 +7,7 @@
 
 #define QUEUE_SIZE 64u
 #define CHAINS_AT_ONCE 256u
+#define BYTES_AT_ONCE 65536u
 #define EMERG_WR_OFFSET 8u
 
 static struct virtio_console *console_of(struct virtio_device *device)
@@ -14,11 +15,18 @@ static struct virtio_console *console_of(struct virtio_device *device)
     return CONTAINER_OF(device, struct virtio_console, device);
 }
 
+/* A chain may claim 4 GiB, the same memory over and over: of what is beyond a chain's share only
+ * the end is passed on, as if a slow reader had lost the rest. */
 static void put_out(const struct virtio_console *console, const struct virtio_chain *chain)
 {
+    uint32_t skip = chain->out_size > BYTES_AT_ONCE ? chain->out_size - BYTES_AT_ONCE : 0;
+
     for (uint16_t i = 0; i < chain->nr_out; i++) {
-        console->backend_ops->output(console->backend, chain->segments[i].base,
-                                     chain->segments[i].size);
+        uint32_t part = MIN(skip, chain->segments[i].size);
+
+        skip -= part;
+        console->backend_ops->output(console->backend, chain->segments[i].base + part,
+                                     chain->segments[i].size - part);
     }
 }
 
@@ -28,15 +36,17 @@ static void transmit(struct virtio_console *console)
     struct virtio_chain chain;
     enum virtqueue_result result = VIRTQUEUE_OK;
     unsigned int done = 0;
+    uint64_t bytes = 0;
 
     do {
-        while (done < CHAINS_AT_ONCE &&
+        while (done < CHAINS_AT_ONCE && bytes < BYTES_AT_ONCE &&
                (result = virtqueue_pop(queue, &chain)) == VIRTQUEUE_OK) {
             put_out(console, &chain);
+            bytes += chain.out_size;
             virtqueue_push(queue, chain.id, chain.slots, 0);
             done++;
         }
-        if (done == CHAINS_AT_ONCE) {
+        if (done == CHAINS_AT_ONCE || bytes >= BYTES_AT_ONCE) {
             console->backend_ops->again(console->backend);
             break;
         }

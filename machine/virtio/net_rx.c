@@ -47,6 +47,7 @@ static enum added add_chain(struct virtqueue *queue, struct buffers *buffers)
 {
     struct virtio_chain chain;
     enum virtqueue_result result;
+    uint32_t size;
 
     if (buffers->nr_chains == VIRTQUEUE_SEGMENTS) {
         return ADDED_FULL;
@@ -65,9 +66,11 @@ static enum added add_chain(struct virtqueue *queue, struct buffers *buffers)
     }
     memcpy(&buffers->segments[buffers->nr_segments], &chain.segments[chain.nr_out],
            chain.nr_in * sizeof(chain.segments[0]));
+    /* No more than any frame needs is counted: a guest's 4 GiB would make a sum of 32 bits small. */
+    size = MIN(chain.in_size, VIRTIO_NET_BOUNCE);
     buffers->nr_segments += chain.nr_in;
-    buffers->chains[buffers->nr_chains++] = (struct buffer){chain.id, chain.slots, chain.in_size};
-    buffers->size += chain.in_size;
+    buffers->chains[buffers->nr_chains++] = (struct buffer){chain.id, chain.slots, size};
+    buffers->size += size;
     return ADDED;
 }
 

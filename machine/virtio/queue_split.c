@@ -83,7 +83,9 @@ enum virtqueue_result virtqueue_split_pop(struct virtqueue *queue, struct virtio
         if (queue->next_avail == queue->avail_seen) {
             return VIRTQUEUE_EMPTY;
         }
-        if ((uint16_t)(queue->avail_seen - queue->next_used) > queue->ring_size) {
+        /* Nor may it go back: next_avail would run all the way round to it, over the ring. */
+        if ((uint16_t)(queue->avail_seen - queue->next_avail) >
+            queue->ring_size - (uint16_t)(queue->next_avail - queue->next_used)) {
             return ring_broken(queue);
         }
     }

@@ -201,6 +201,8 @@ static void test_bad_split_indices(void **state)
 {
     struct rig rig;
     struct raw good = {RAM, 4, 0, 0};
+    struct vring_buffer buffer;
+    uint16_t *avail;
 
     (void)state;
     begin(&rig, 0);
@@ -217,6 +219,18 @@ static void test_bad_split_indices(void **state)
     put(&rig, rig.driver->queues[0].descriptors, &good, 1, true);
     offer(&rig, 0, 0xffff); /* backwards */
     assert_true(is_broken(&rig));
+    end(&rig);
+    begin(&rig, 0); /* backwards, but not behind what is used: the device would hold 65534 */
+    buffer = vring_in(rig.driver, 4);
+    vring_add(rig.driver, 1, &buffer, 1, false);
+    avail = vring_at(rig.driver, rig.driver->queues[1].driver);
+    avail[1] = 4;
+    vring_notify(rig.driver, 1);
+    assert_int_equal(rig.loop.nr_held, 4);
+    avail[1] = 2;
+    vring_notify(rig.driver, 1);
+    assert_true(is_broken(&rig));
+    assert_int_equal(rig.loop.nr_held, 4);
     end(&rig);
 }
 
