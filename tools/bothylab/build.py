@@ -42,7 +42,7 @@ BUILDS = {
                     ["--cross-file", "tools/cross/arm64-clang.ini", "-Dfloor=image"]),
     "test": ("unit tests (gcc)", {"CC": "gcc", **TESTS_ENV}, TESTS),
     "asan": ("unit tests (clang, AddressSanitizer and UBSan)", {"CC": "clang", **TESTS_ENV},
-             ["-Db_sanitize=address,undefined"] + SANITIZE),
+             ["-Dfuzz=true", "-Db_sanitize=address,undefined"] + SANITIZE),
     "tsan": ("unit tests (clang, ThreadSanitizer)", {"CC": "clang", **TESTS_ENV},
              ["-Db_sanitize=thread"] + SANITIZE),
     "fuzz": ("fuzz targets (clang, libFuzzer, AddressSanitizer and UBSan)",

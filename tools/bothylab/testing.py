@@ -34,8 +34,7 @@ Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 something is miss
 """
 UNIT_BUILDS = {"gcc": "test", "asan": "asan", "tsan": "tsan"}
 # Programs that a build can't run: {build: {program: why}}. Nothing is left out that isn't here.
-OWN_CALLS = "the sanitizer's run-time library makes system calls that the jail refuses"
-NOT_IN = {"asan": {"test_jail": OWN_CALLS}, "tsan": {"test_jail": OWN_CALLS}}
+NOT_IN = {"asan": {"test_jail": "the run-time library makes system calls that the jail refuses"}}
 SYSTEM_TIMEOUT = 300
 UNIT_TIMEOUT = 300
 QUICK_TIMEOUT = 120
@@ -109,15 +108,19 @@ def matches(identifier, patterns):
         pattern in identifier or fnmatch.fnmatchcase(identifier, pattern) for pattern in patterns)
 
 
-def needed_builds(tests, complete):
+def needed_builds(tests, options):
     """The builds on which these tests depend."""
     kinds = {identifier.split("/")[0] for identifier, _ in tests}
-    names = [UNIT_BUILDS[kind] for kind in UNIT_BUILDS
-             if kind in kinds or kind == "gcc" and "quick" in kinds]
-    if complete or "system" in kinds:
-        names = ["cross", "linux", "native"] + names
-    names += ["fuzz"] if "fuzz" in kinds else []
-    return names + (["clang-cross"] if complete else [])
+    if options.fuzz:
+        return [fuzzing.LONG_BUILD]
+    complete = not options.only
+    needed = {UNIT_BUILDS[kind] for kind in kinds if kind in UNIT_BUILDS}
+    needed |= {"test"} if "quick" in kinds else set()
+    needed |= {fuzzing.SHORT_BUILD} if "fuzz" in kinds else set()
+    needed |= {"cross", "linux"} if complete or "system" in kinds else set()
+    needed |= {"native"} if "system" in kinds else set()
+    needed |= {"clang-cross"} if complete else set()
+    return [name for name in build.BUILDS if name in needed]
 
 
 def build_all(names):
@@ -201,8 +204,7 @@ def run(options):
         print("\n".join(identifier for identifier, _ in tests))
         return 0
     start = time.monotonic()
-    broken = 0 if options.no_build else build_all(
-        needed_builds(tests, not options.only and not options.fuzz))
+    broken = 0 if options.no_build else build_all(needed_builds(tests, options))
     fetch_guests(tests)
     for kind, programs in NOT_IN.items():
         for name, reason in programs.items():
