@@ -324,7 +324,7 @@ static void test_pause(void **state)
     start(rig);
     assert_false(vm_resume(rig->vm));
     for (int i = 0; i < 20; i++) {
-        wait_above(&rig->called, rig->called);
+        wait_above(&rig->called, __atomic_load_n(&rig->called, __ATOMIC_SEQ_CST));
         assert_true(vm_pause(rig->vm));
         assert_false(vm_pause(rig->vm));
         assert_int_equal(vm_get_state(rig->vm), VM_PAUSED);
