@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
@@ -55,7 +56,11 @@ __attribute__((format(printf, 2, 3))) static _Noreturn void fail(const struct ge
 struct extras {
     bool not_exec;
     bool first;
+    int argument; /* has to be `value`; -1: any will do */
+    uint32_t value;
 };
+
+static const struct extras no_extras = {.argument = -1};
 
 static unsigned int kinds_of(const struct generator *g, char **words, int from,
                              struct extras *ret_extras)
@@ -73,6 +78,9 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from,
             ret_extras->first = true;
             continue;
         }
+        if (sscanf(words[i], "arg%1d=%" SCNu32, &ret_extras->argument, &ret_extras->value) == 2) {
+            continue;
+        }
         while (kind < KINDS && strcmp(words[i], kind_names[kind]) != 0) {
             kind++;
         }
@@ -86,7 +94,7 @@ static unsigned int kinds_of(const struct generator *g, char **words, int from,
 
 static void allow_request(struct generator *g, char **words)
 {
-    struct extras extras = {false, false};
+    struct extras extras = no_extras;
     unsigned int kinds = kinds_of(g, words, 2, &extras);
     char *end;
     unsigned long request = strtoul(words[1], &end, 0);
@@ -108,7 +116,7 @@ static void allow_request(struct generator *g, char **words)
 
 static void allow_call(struct generator *g, char **words)
 {
-    struct extras extras = {false, false};
+    struct extras extras = no_extras;
     unsigned int kinds = kinds_of(g, words, 1, &extras);
     /* Rules take the number of the machine that builds, and translate it. */
     int number = seccomp_syscall_resolve_name(words[0]);
@@ -132,6 +140,10 @@ static void allow_call(struct generator *g, char **words)
         if (extras.not_exec) {
             result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 1,
                                       SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC_BIT, 0));
+        } else if (extras.argument >= 0) {
+            result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 1,
+                                      SCMP_CMP((unsigned int)extras.argument, SCMP_CMP_MASKED_EQ,
+                                               0xffffffffu, extras.value));
         } else {
             result = seccomp_rule_add(g->filters[kind], SCMP_ACT_ALLOW, number, 0);
         }

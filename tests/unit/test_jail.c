@@ -16,8 +16,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -92,13 +94,25 @@ static int vcpu_sends(void)
     return enter(JAIL_VCPU) ? (int)send(0, "x", 1, 0) : 1;
 }
 
+/* Another process of the same user, as which other VMs may run. */
+static int end_another(void)
+{
+    int other = (int)getppid();
+
+    return enter(JAIL_MAIN) ? (int)syscall(SYS_tgkill, other, other, SIGTERM) : 1;
+}
+
 static int go_on(void)
 {
+    int self = (int)getpid();
     int pipes[2];
     char byte = 'x';
 
-    if (pipe(pipes) != 0 || !enter(JAIL_MAIN)) {
+    if (pipe2(pipes, O_CLOEXEC) != 0 || !enter(JAIL_MAIN)) {
         return 1;
+    }
+    if (syscall(SYS_tgkill, self, self, SIGURG) != 0) {
+        return 4;
     }
     if (write(pipes[1], &byte, 1) != 1 || read(pipes[0], &byte, 1) != 1 || byte != 'x') {
         return 2;
@@ -108,6 +122,21 @@ static int go_on(void)
         return 3;
     }
     return FINE;
+}
+
+/* What the VM's process has opened stays, what it was born with goes. */
+static int writes_to_what_was_inherited(void)
+{
+    int pipes[2];
+    int inherited;
+
+    if (pipe2(pipes, O_CLOEXEC) != 0 || (inherited = dup(pipes[1])) < 0 || !enter(JAIL_MAIN)) {
+        return 1;
+    }
+    if (write(pipes[1], "x", 1) != 1) {
+        return 2;
+    }
+    return write(inherited, "x", 1) < 0 && errno == EBADF ? FINE : 3;
 }
 
 static void *vcpu_thread(void *argument)
@@ -148,7 +177,8 @@ static void test_refused_calls_are_named(void **state)
     } cases[] = {{open_a_file, "openat"},
                  {start_a_program, "execve"},
                  {make_code, "mmap"},
-                 {vcpu_sends, "sendto"}};
+                 {vcpu_sends, "sendto"},
+                 {end_another, "tgkill"}};
     char text[4096];
 
     (void)state;
@@ -169,6 +199,8 @@ static void test_allowed_calls_work(void **state)
 
     (void)state;
     assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), FINE);
+    status = run(writes_to_what_was_inherited, text, sizeof(text));
     assert_int_equal(WEXITSTATUS(status), FINE);
     status = run(threads_before, text, sizeof(text));
     assert_true(WIFEXITED(status));

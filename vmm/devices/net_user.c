@@ -76,6 +76,7 @@ static bool prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attr
            posix_spawn_file_actions_adddup2(actions, 0, 1) == 0 &&
            posix_spawn_file_actions_adddup2(actions, said_fd, 2) == 0 &&
            posix_spawn_file_actions_adddup2(actions, socket_fd, PASST_FD) == 0 &&
+           posix_spawn_file_actions_addclosefrom_np(actions, PASST_FD + 1) == 0 &&
            posix_spawnattr_setsigmask(attributes, &none) == 0 &&
            posix_spawnattr_setsigdefault(attributes, &all) == 0 &&
            posix_spawnattr_setflags(attributes,

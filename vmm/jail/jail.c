@@ -7,6 +7,7 @@
 #include "vmm/jail/jail.h"
 #include "jail_filters.h"
 #include "vmm/base/log.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -100,6 +101,34 @@ static void set_limits(void)
     setrlimit(RLIMIT_CORE, &none);
     setrlimit(RLIMIT_NOFILE, &files);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+/* Descriptors that somebody left open for this program. All that it has opened itself, or was given
+ * on its command line, doesn't outlive an exec; these have. */
+static void close_inherited(void)
+{
+    char buffer[1024] __attribute__((aligned(8)));
+    int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ssize_t size;
+
+    if (directory < 0) {
+        log_info("jail: /proc/self/fd: %s: what was inherited stays open", strerror(errno));
+        return;
+    }
+    while ((size = getdents64(directory, buffer, sizeof(buffer))) > 0) {
+        const struct dirent64 *entry;
+
+        for (ssize_t at = 0; at < size; at += entry->d_reclen) {
+            int fd;
+
+            entry = (const void *)(buffer + at);
+            fd = atoi(entry->d_name); /* 0: "." and ".." */
+            if (fd > STDERR_FILENO && fcntl(fd, F_GETFD) == 0) {
+                close(fd);
+            }
+        }
+    }
+    close(directory);
 }
 
 /* Root enters new namespaces as they are; an ordinary user needs one of users around them, which
@@ -231,6 +260,7 @@ bool jail_enter(const struct config_jail *config, struct error *error)
     if (root && !find_identity(config, &identity, error)) {
         return false;
     }
+    close_inherited(); /* while /proc is still there, and readable */
     set_limits();
     if (enter_namespaces(root) && !enter_empty_root(error)) {
         return false;
