@@ -37,14 +37,10 @@ def seeds(name):
     return [folder] if os.path.isdir(folder) else []
 
 
-def crashes(name):
-    return set(glob.glob(paths.out("fuzz-crashes", name + "-*")))
-
-
-def explain(path, found):
+def explain(path, output):
     """Where the inputs are that a run has found, and how to see it again."""
-    return "".join(f"\nthe input: {name}\nto replay: {os.path.relpath(path, paths.TOP)} {name}\n"
-                   for name in sorted(found))
+    return "".join(f"\nthe input: {name}\nto replay: {path} {name}\n"
+                   for name in re.findall(r"Test unit written to (.+)$", output, re.M))
 
 
 def fuzz(build, name, seconds, folder, options):
@@ -54,7 +50,6 @@ def fuzz(build, name, seconds, folder, options):
         return command.Result(
             0, 1, f"fuzz_{name} is not built: is it listed in tests/fuzz/meson.build?")
     os.makedirs(paths.out("fuzz-crashes"), exist_ok=True)
-    before = crashes(name)
     words = command.without_randomness() + [
         path, f"-max_total_time={seconds}", f"-rss_limit_mb={MEMORY_MIB}",
         f"-timeout={INPUT_TIMEOUT}", "-print_final_stats=1", *options,
@@ -63,7 +58,7 @@ def fuzz(build, name, seconds, folder, options):
     done = re.search(r"^stat::number_of_executed_units: *([1-9]\d*)", output, re.M)
     if status == 0 and done:
         return command.Result(1, 0, output)
-    output += command.why(status, seconds + MARGIN) + explain(path, crashes(name) - before)
+    output += command.why(status, seconds + MARGIN) + explain(path, output)
     return command.Result(0, 1, output)
 
 
