@@ -12,6 +12,7 @@
 #include "vmm/base/error.h"
 #include "vmm/base/loop.h"
 #include "vmm/config/config.h"
+#include "vmm/devices/gather.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
@@ -62,6 +63,7 @@ struct aio {
     uint32_t in_flight;
     uint64_t now_ns; /* of this round; 0: not known yet */
     struct aio_client *touched;
+    struct gather gather; /* one for all disks: it is about the thread that serves them */
 };
 
 /* The engine of this VM: io_uring, or a thread if that can't be had or `thread` is set. NULL and a

@@ -20,6 +20,9 @@ struct vmm_device {
     /* Kicks are taken by someone else (vhost): the VM doesn't listen to the queue's descriptor.
      * NULL: to none. */
     bool (*kicks_elsewhere)(struct vmm_device *device, uint16_t queue);
+    /* The driver has notified a queue, on the main thread: instead of virtio_device_notify(). May
+     * be NULL. */
+    void (*notified)(struct vmm_device *device, uint16_t queue);
     /* Guest memory, kick and call descriptors can be had from now on. May be NULL. */
     bool (*attached)(struct vmm_device *device, struct error *error);
     /* The process is jailed, and the main thread's system-call filter comes next: threads are made

@@ -39,6 +39,15 @@ static bool start(struct vmm_device *device, struct error *error)
     return aio_start(to_disk(device)->aio, error);
 }
 
+static void notified(struct vmm_device *device, uint16_t queue)
+{
+    struct disk *disk = to_disk(device);
+    uint32_t before = disk->begun;
+
+    virtio_device_notify(device->virtio, queue);
+    gather_note(&disk->aio->gather, disk->begun - before, aio_now_ns(disk->aio));
+}
+
 static void quiesce(struct vmm_device *device)
 {
     wait_for_requests(to_disk(device));
@@ -160,6 +169,7 @@ static void init_device(struct disk *disk)
         .kind = "disk",
         .virtio = &disk->blk.device,
         .start = start,
+        .notified = notified,
         .pause = pause_disk,
         .quiesce = quiesce,
         .metrics = collect_metrics,

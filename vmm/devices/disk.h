@@ -63,6 +63,7 @@ struct disk {
     uint32_t kicked; /* queues to serve; atomic */
     bool paused;
 
+    uint32_t begun; /* requests ever, modulo 2^32 */
     struct disk_request *free;
     uint32_t under_way;
     uint32_t reported; /* errors of the host that were logged */

@@ -304,6 +304,7 @@ static bool submit(void *backend, struct blk_request *blk)
     }
     request->start_ns = aio_now_ns(disk->aio);
     disk->under_way++;
+    disk->begun++;
     begin(request);
     return true;
 }

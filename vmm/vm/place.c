@@ -159,7 +159,13 @@ static void kicked(struct loop_source *source, uint32_t events)
 {
     struct place_queue *queue = CONTAINER_OF(source, struct place_queue, source);
 
-    virtio_device_notify(queue->place->device->virtio, queue->index);
+    struct vmm_device *device = queue->place->device;
+
+    if (device->notified != NULL) {
+        device->notified(device, queue->index);
+    } else {
+        virtio_device_notify(device->virtio, queue->index);
+    }
 }
 
 /* Requests of these are served in place: cheaper than waking the main thread for them. */
