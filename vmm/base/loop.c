@@ -23,6 +23,8 @@ struct loop {
     struct loop_timer *timers;
     uint64_t armed_ns; /* what the timerfd is set to */
     struct loop_hook *hooks;
+    struct loop_work *idle; /* and how long it waits */
+    int idle_ms;
     struct loop_work *posted; /* a stack, atomically */
     uint32_t stopping;
     struct epoll_event events[ROUND_MAX];
@@ -264,9 +266,27 @@ void loop_hook_remove(struct loop *loop, struct loop_hook *hook)
     }
 }
 
+void loop_set_idle(struct loop *loop, struct loop_work *work, int milliseconds)
+{
+    loop->idle = work;
+    loop->idle_ms = milliseconds;
+}
+
+static void run_idle(struct loop *loop)
+{
+    struct loop_work *work = loop->idle;
+
+    loop->idle = NULL;
+    work->run(work);
+}
+
 static void serve_round(struct loop *loop)
 {
-    loop->nr_events = epoll_wait(loop->epoll_fd, loop->events, ROUND_MAX, -1);
+    loop->nr_events = epoll_wait(loop->epoll_fd, loop->events, ROUND_MAX,
+                                 loop->idle != NULL ? loop->idle_ms : -1);
+    if (loop->nr_events == 0 && loop->idle != NULL) {
+        run_idle(loop);
+    }
     for (int i = 0; i < loop->nr_events; i++) {
         struct loop_source *source = loop->events[i].data.ptr;
 

@@ -63,6 +63,9 @@ struct loop_hook {
 void loop_hook_add(struct loop *loop, struct loop_hook *hook);
 void loop_hook_remove(struct loop *loop, struct loop_hook *hook);
 
+/* Main thread: run this once, when nothing has happened for so long. */
+void loop_set_idle(struct loop *loop, struct loop_work *work, int milliseconds);
+
 /* Serve events until loop_stop(). */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);

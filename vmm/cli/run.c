@@ -6,6 +6,7 @@
  */
 #include "vmm/api/api.h"
 #include "vmm/base/log.h"
+#include "vmm/base/program.h"
 #include "vmm/cli/collect.h"
 #include "vmm/cli/notify.h"
 #include "vmm/cli/rundir.h"
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define IDLE_MS 1000
+
 struct run {
     struct vm_config config;
     struct rundir dir;
@@ -27,6 +30,7 @@ struct run {
     struct terminal terminal;
     struct signals signals;
     struct notify notify;
+    struct loop_work idle;
     struct loop *loop;
     struct vm *vm;
     struct api *api;
@@ -106,6 +110,12 @@ static int dump_dtb(struct vm_config *config, const char *path, struct error *er
 
 /* ---- The VM's process ---- */
 
+static void forget_start(struct loop_work *work)
+{
+    (void)work;
+    program_forget();
+}
+
 static bool start(void *owner, struct error *error)
 {
     struct run *run = owner;
@@ -123,6 +133,7 @@ static bool start(void *owner, struct error *error)
         return false;
     }
     notify_send(&run->notify, "READY=1\nSTATUS=The guest runs");
+    loop_set_idle(run->loop, &run->idle, IDLE_MS);
     return true;
 }
 
@@ -281,6 +292,7 @@ int cmd_run(const struct cli *cli, struct error *error)
     int code;
 
     run.signals.source.fd = -1;
+    run.idle.run = forget_start;
     if (cli_find(cli, CLI_DUMP_SCHEMA) != NULL) {
         return print_text(config_schema(), "schema", error);
     }

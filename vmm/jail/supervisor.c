@@ -10,6 +10,7 @@
  */
 #include "vmm/jail/supervisor.h"
 #include "vmm/base/log.h"
+#include "vmm/base/program.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -25,6 +26,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define IDLE_MS 1000
 #define ALLOWED_MAX 24
 #define PATH_SIZE 256
 
@@ -261,11 +263,17 @@ static int wait_for_end(struct supervisor *s)
 {
     int status = 0;
     bool ended = false;
+    int patience_ms = IDLE_MS;
 
     while (!ended) {
         struct pollfd fds[2] = {{s->signals, POLLIN, 0}, {s->socket, POLLIN, 0}};
+        int count = poll(fds, 2, patience_ms);
 
-        if (poll(fds, 2, -1) < 0) {
+        if (count == 0) {
+            program_forget(); /* most of it was for the start */
+            patience_ms = -1;
+        }
+        if (count <= 0) {
             continue;
         }
         if (fds[1].revents != 0) {
