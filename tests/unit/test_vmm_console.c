@@ -256,6 +256,42 @@ static void test_input_waits_for_the_device(void **state)
     close(fd);
 }
 
+static unsigned int rounds;
+
+static void count_round(struct loop_hook *hook)
+{
+    (void)hook;
+    rounds++;
+}
+
+/* Who has typed more than the guest takes, and left, doesn't keep the loop awake; nor does another
+ * who types meanwhile. */
+static void test_who_left_is_not_heard_of_again_and_again(void **state)
+{
+    struct fixture *f = *state;
+    struct loop_hook hook = {.run = count_round};
+    char text[300];
+    int first = attach(f);
+    int second = attach(f);
+
+    f->room = 0;
+    memset(text, 'a', sizeof(text));
+    assert_int_equal(write(first, text, sizeof(text)), sizeof(text));
+    turn(f);
+    assert_int_equal(write(second, "b", 1), 1);
+    close(first);
+    rounds = 0;
+    loop_hook_add(f->loop, &hook);
+    turn(f);
+    assert_true(rounds < 10);
+    loop_hook_remove(f->loop, &hook);
+    f->room = sizeof(f->taken);
+    console_input_room(f->console, CONSOLE_SERIAL);
+    turn(f);
+    assert_int_equal(f->nr_taken, 301);
+    close(second);
+}
+
 static void test_too_many_are_told(void **state)
 {
     struct fixture *f = *state;
@@ -346,6 +382,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_slow_reader_loses_the_oldest, setup, teardown),
         cmocka_unit_test_setup_teardown(test_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_input_waits_for_the_device, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_who_left_is_not_heard_of_again_and_again, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_too_many_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_threads, setup, teardown),
         cmocka_unit_test_setup_teardown(test_output_file, setup, teardown),

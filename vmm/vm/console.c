@@ -127,14 +127,28 @@ static void close_reader(struct reader *reader)
     }
 }
 
+/* With nothing to wait for it leaves the loop, which would tell of the other end's closing again
+ * and again. */
 static void update_events(struct reader *reader)
 {
+    struct loop *loop = reader->console->loop;
+    struct loop_source *source = &reader->source;
     uint32_t events = (reader->reading ? (uint32_t)EPOLLIN : 0) |
                       (reader->stuck && reader->attached ? (uint32_t)EPOLLOUT : 0);
 
-    if (reader->source.fd >= 0 && events != reader->source.events) {
-        loop_change(reader->console->loop, &reader->source, events);
+    if (source->fd < 0 || events == source->events) {
+        return;
     }
+    if (events == 0) {
+        loop_remove(loop, source);
+    } else if (source->events != 0) {
+        loop_change(loop, source, events);
+    }
+    if (source->events == 0) {
+        source->events = events;
+        loop_add(loop, source);
+    }
+    source->events = events;
 }
 
 /* Writes as much as the reader takes now. The process' own output may block for the length of one
@@ -313,7 +327,12 @@ static void read_input(struct loop_source *source, uint32_t events)
     if ((events & EPOLLOUT) != 0) {
         write_output(reader);
     }
-    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || source->fd < 0 || room == 0) {
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) == 0 || source->fd < 0) {
+        return;
+    }
+    if (room == 0) { /* another reader has filled it */
+        reader->reading = false;
+        update_events(reader);
         return;
     }
     count = read(source->fd, bytes, room);
