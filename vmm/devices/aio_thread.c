@@ -237,7 +237,7 @@ static void wait_some(struct aio *aio)
     deliver(thread);
 }
 
-/* Nothing is under way: the work was run, or is left in the loop, which ends. */
+/* Nothing is under way; the work may still be posted for what was waited for. */
 static void destroy(struct aio *aio)
 {
     struct aio_thread *thread = to_thread(aio);
@@ -250,6 +250,7 @@ static void destroy(struct aio *aio)
         pthread_join(thread->thread, NULL);
     }
     loop_hook_remove(aio->loop, &thread->hook);
+    loop_cancel(aio->loop, &thread->work);
     pthread_mutex_destroy(&thread->mutex);
     pthread_cond_destroy(&thread->to_do_changed);
     pthread_cond_destroy(&thread->done_changed);

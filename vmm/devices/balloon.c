@@ -181,6 +181,7 @@ static void destroy(struct vmm_device *device)
     struct balloon *balloon = to_balloon(device);
 
     loop_timer_remove(balloon->loop, &balloon->timer);
+    loop_cancel(balloon->loop, &balloon->work);
     free(balloon);
 }
 

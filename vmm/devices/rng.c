@@ -65,7 +65,10 @@ static void metrics(struct vmm_device *base, struct metrics *metrics)
 
 static void destroy(struct vmm_device *base)
 {
-    free(CONTAINER_OF(base, struct rng, base));
+    struct rng *rng = CONTAINER_OF(base, struct rng, base);
+
+    loop_cancel(rng->loop, &rng->again_work);
+    free(rng);
 }
 
 struct vmm_device *rng_create(struct vm *vm, struct error *error)

@@ -217,6 +217,7 @@ static void destroy(struct aio *aio)
     if (aio->loop != NULL) {
         loop_hook_remove(aio->loop, &uring->hook);
         loop_remove(aio->loop, &uring->signal);
+        loop_cancel(aio->loop, &uring->again);
     }
     io_uring_queue_exit(&uring->ring);
     if (uring->signal.fd >= 0) {

@@ -64,6 +64,7 @@ static void destroy(struct vmm_device *base)
     struct console_sink none = {0};
 
     console_attach(vm_console(device->vm), CONSOLE_VIRTIO, &none);
+    loop_cancel(vm_get_loop(device->vm), &device->again_work);
     free(device);
 }
 
