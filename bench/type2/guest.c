@@ -33,7 +33,7 @@
 #define DEPTH_MAX 8
 #define SETTLE_US 300000
 #define BOOTED_S 3 /* until the kernel has done what it left for later */
-#define WARM_UP 200
+#define WARM_UP 2000
 
 static uint8_t buffers[DEPTH_MAX][BLOCK] __attribute__((aligned(BLOCK)));
 static uint64_t blocks;

@@ -3,7 +3,7 @@
  * What bench/run-bench-type2 runs in the test host:
  *
  *   stamp PROGRAM ARG...   starts it, and prints in the end what the counter was just before exec
- *   split                  passes its input on, and after a line `bench end NAME` prints `guest NAME
+ *   split                  passes its input on; after a line `bench end NAME` prints `guest NAME
  *                          <instructions>`: what guests executed since `bench begin NAME`
  *   ping ADDRESS ROUNDS    round trips of one byte to UDP port 7; prints `ping <rounds> <ticks>
  *                          <instructions of guests>`; rounds 0: waits until something answers

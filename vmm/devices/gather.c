@@ -4,9 +4,9 @@
 #include "bothy/bits.h"
 #include <sched.h>
 
-#define TRY_LENGTH 16u
+#define TRY_LENGTH 8u
 #define PATIENCE_MIN 64u
-#define PATIENCE_MAX 4096u
+#define PATIENCE_MAX 1024u
 #define IDLE_NS UINT64_C(2000000) /* a request that took this long, waited for a driver */
 
 static void change_way(struct gather *gather)
