@@ -134,6 +134,35 @@ def test_waiting_for_the_api():
         assert not os.path.exists(own) and here.left_over() == []
 
 
+def test_a_start_that_failed_can_be_repeated():
+    def start(here):
+        return here.bothy("api", "again", "PUT", "/actions", '{"action_type": "InstanceStart"}')
+
+    with world() as here:
+        process = here.start("--name", "again", "--wait")
+        here.wait_state("again", "configuring")
+        for path, body in (
+                ("/boot-source", {"kernel_image_path": here.kernel}),
+                ("/drives/x", {"drive_id": "x", "is_root_device": False,
+                               "path_on_host": here.file("x.img", bytes(4096))}),
+                ("/serial", {"serial_out_path": os.path.join(here.path, "none", "out")})):
+            assert here.bothy("api", "again", "PUT", path, json.dumps(body)) == (0, "", "")
+        code, _, errors = start(here)
+        assert code == 1 and "can't be opened for writing" in errors, errors
+        body = json.dumps({"serial_out_path": os.path.join(here.path, "out")})
+        assert here.bothy("api", "again", "PUT", "/serial", body) == (0, "", "")
+        nobody = json.dumps({"iface_id": "n", "host_dev_name": "bothy-none"})
+        assert here.bothy("api", "again", "PUT", "/network-interfaces/n", nobody) == (0, "", "")
+        for _ in range(3):  # what the disk had is free again
+            code, _, errors = start(here)
+            assert code == 1 and "bothy-none" in errors, errors
+        assert here.bothy("api", "again", "GET", "/")[0] == 0
+        assert "again.console" in here.left_over()
+        assert here.bothy("kill", "again")[0] == 0
+        finish(process)
+        assert here.left_over() == []
+
+
 def test_stop_of_a_vm_that_waits():
     with world() as here:
         process = here.start("--name", "idle", "--wait", "--serial", "none")

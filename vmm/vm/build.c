@@ -257,6 +257,11 @@ bool vm_build(struct vm *vm, struct error *error)
         !serial_create(vm, error) ||
         !create_devices(vm, error) ||
         !build_boot_state(vm, error)) {
+        /* Over the API this may be tried again, with another configuration. */
+        if (vm->console != NULL) {
+            vm->console_listen_fd = console_give_back_socket(vm->console);
+        }
+        vm_release_parts(vm);
         return false;
     }
     vm->built = true;
@@ -269,6 +274,11 @@ void build_release(struct vm *vm)
         vm->backend->ops->vm_destroy(vm->backend_vm);
         vm->backend->ops->close(vm->backend);
     }
+    for (uint32_t i = 0; i < vm->config->cpus.count; i++) {
+        vm->vcpus[i].backend = NULL;
+    }
+    vm->backend = NULL;
+    vm->backend_vm = NULL;
     if (vm->mirror != NULL) {
         munmap(vm->mirror, MIRROR_SIZE);
     }
@@ -278,6 +288,9 @@ void build_release(struct vm *vm)
     if (vm->stolen_time != NULL) {
         munmap(vm->stolen_time, vm->page_size);
     }
+    vm->mirror = NULL;
+    vm->variables = NULL;
+    vm->stolen_time = NULL;
     kernel_close(&vm->kernel);
     memory_destroy(&vm->memory);
 }

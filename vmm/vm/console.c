@@ -467,16 +467,23 @@ struct console *console_create(struct vm *vm, struct loop *loop, const struct co
     console->burst_timer = (struct loop_timer){.deadline_ns = LOOP_TIMER_OFF, .fire = burst_over};
     console->listener = (struct loop_source){listen_fd, EPOLLIN, accept_reader};
     console->output_file = -1;
-    if (!open_output(console, config, error)) {
-        console_destroy(console);
-        return NULL;
-    }
-    if (listen_fd >= 0 && !loop_add(loop, &console->listener)) {
-        error_set_errno(error, EXIT_CODE_HOST, errno, "console socket: can't be waited for");
+    if (!open_output(console, config, error) ||
+        (listen_fd >= 0 && !loop_add(loop, &console->listener) &&
+         !error_set_errno(error, EXIT_CODE_HOST, errno, "console socket: can't be waited for"))) {
+        console->listener.fd = -1; /* still the caller's */
         console_destroy(console);
         return NULL;
     }
     return console;
+}
+
+int console_give_back_socket(struct console *console)
+{
+    int fd = console->listener.fd;
+
+    loop_remove(console->loop, &console->listener);
+    console->listener.fd = -1;
+    return fd;
 }
 
 void console_attach(struct console *console, enum console_port port,
@@ -493,6 +500,8 @@ void console_destroy(struct console *console)
     }
     console_flush(console);
     loop_timer_remove(console->loop, &console->burst_timer);
+    loop_cancel(console->loop, &console->output_work);
+    loop_cancel(console->loop, &console->room_work);
     for (uint32_t i = 0; i < READERS_MAX; i++) {
         if (console->readers[i].used) {
             close_reader(&console->readers[i]);

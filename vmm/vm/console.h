@@ -35,6 +35,8 @@ struct console_sink {
  * caller (vmm/vm/terminal.h), who has to restore it whatever becomes of this process. */
 struct console *console_create(struct vm *vm, struct loop *loop, const struct config_serial *config,
                                int listen_fd, struct error *error);
+/* The listening socket is the caller's again, -1 if there is none: before console_destroy(). */
+int console_give_back_socket(struct console *console);
 /* NULL-safe. */
 void console_destroy(struct console *console);
 

@@ -112,7 +112,9 @@ bool build_backend_vm(struct vm *vm, struct error *error);
 /* Kernel, initrd and device tree into memory, the first vCPU to its entry. */
 bool build_boot_state(struct vm *vm, struct error *error);
 
-/* What vm_build() made, devices excepted. */
+/* All that vm_build() has made, as far as it came. */
+void vm_release_parts(struct vm *vm);
+/* The same, devices and serial port excepted. */
 void build_release(struct vm *vm);
 
 /* place.c */

@@ -86,11 +86,11 @@ bool serial_create(struct vm *vm, struct error *error)
         !attach(vm, LAYOUT_GPIO, pl061_access, &vm->gpio)) {
         return error_set(error, EXIT_CODE_VMM, "no room on the bus");
     }
-    vm->console_listen_fd = -1;
     vm->console = console_create(vm, vm->loop, &vm->config->serial, listen_fd, error);
     if (vm->console == NULL) {
         return false;
     }
+    vm->console_listen_fd = -1;
     console_attach(vm->console, CONSOLE_SERIAL, &sink);
     return true;
 }
@@ -111,6 +111,7 @@ void serial_destroy(struct vm *vm)
     if (vm->rtc_work.run != NULL) {
         loop_timer_remove(vm->loop, &vm->rtc_timer);
         loop_timer_remove(vm->loop, &vm->button_timer);
+        loop_cancel(vm->loop, &vm->rtc_work);
     }
     console_destroy(vm->console);
     vm->console = NULL;

@@ -42,6 +42,13 @@ static void destroy_devices(struct vm *vm)
     }
 }
 
+void vm_release_parts(struct vm *vm)
+{
+    destroy_devices(vm);
+    serial_destroy(vm);
+    build_release(vm);
+}
+
 void vm_destroy(struct vm *vm)
 {
     if (vm == NULL) {
@@ -54,9 +61,7 @@ void vm_destroy(struct vm *vm)
             device->quiesce(device);
         }
     }
-    destroy_devices(vm);
-    serial_destroy(vm);
-    build_release(vm);
+    vm_release_parts(vm);
     pthread_cond_destroy(&vm->changed);
     pthread_mutex_destroy(&vm->lock);
     free(vm);
