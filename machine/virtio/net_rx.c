@@ -66,7 +66,7 @@ static enum added add_chain(struct virtqueue *queue, struct buffers *buffers)
     }
     memcpy(&buffers->segments[buffers->nr_segments], &chain.segments[chain.nr_out],
            chain.nr_in * sizeof(chain.segments[0]));
-    /* No more than any frame needs is counted: a guest's 4 GiB would make a sum of 32 bits small. */
+    /* No more than any frame needs is counted: a guest's 4 GiB would make a 32-bit sum small. */
     size = MIN(chain.in_size, VIRTIO_NET_BOUNCE);
     buffers->nr_segments += chain.nr_in;
     buffers->chains[buffers->nr_chains++] = (struct buffer){chain.id, chain.slots, size};

@@ -227,7 +227,11 @@ void vcpu_park_all(struct vm *vm)
 
 void vcpu_release_all(struct vm *vm)
 {
-    retarget(vm, VM_TARGET_RUN, false);
+    /* Not at the end: a thread may be without its filter then, and after a reboot that failed a
+     * vCPU without what runs it. Parked, they wait for vcpu_quit_all(). */
+    if (vm_get_state(vm) != VM_STOPPED) {
+        retarget(vm, VM_TARGET_RUN, false);
+    }
 }
 
 void vcpu_quit_all(struct vm *vm)
