@@ -174,6 +174,13 @@ static int do_allow(struct supervisor *s, const struct request *request)
     if (s->sealed) {
         return EPERM;
     }
+    for (uint32_t i = 0; i < s->nr_allowed; i++) { /* a start that failed is made again */
+        if (s->allowed[i].kind == request->kind &&
+            s->allowed[i].readonly == (request->readonly != 0) &&
+            strcmp(s->allowed[i].path, request->path) == 0) {
+            return 0;
+        }
+    }
     if (s->nr_allowed == ALLOWED_MAX) {
         return ENOSPC;
     }
