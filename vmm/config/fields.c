@@ -352,7 +352,7 @@ static const struct config_field vm_fields[] = {
     {.key = "api_socket", .aliases = "api_sock", .value = "PATH", .type = FIELD_STRING,
      AT(vm_config, api_socket), .help = "the API's socket, if not in the run directory"},
     {.key = "netns", .value = "NAME", .type = FIELD_STRING, AT(vm_config, netns),
-     .help = "network namespace of the taps: a name below /run/netns, or a path"},
+     .help = "network namespace of taps and passt: a name below /run/netns, or a path"},
     {.key = "log_level", .value = "LEVEL", .type = FIELD_STRING, AT(vm_config, log_level),
      .help = "error, warning, info (default) or debug"},
     {.key = "wait", .type = FIELD_BOOL, AT(vm_config, wait_for_api),
