@@ -35,8 +35,9 @@ static void test_the_quicker_way(void **state)
 {
     const struct driver many = {30000, 10000};
     const struct driver alone = {30000, 40000};
-    struct gather gather = {0};
+    struct gather gather;
 
+    gather_init(&gather);
     serve(&gather, &many, LONG_ENOUGH);
     assert_true(batch_notifications > LONG_ENOUGH * 9 / 10);
     serve(&gather, &alone, LONG_ENOUGH);
@@ -51,8 +52,9 @@ static void test_the_quicker_way(void **state)
 static void test_idle(void **state)
 {
     const struct driver idle = {5000000, 5000000};
-    struct gather gather = {0};
+    struct gather gather;
 
+    gather_init(&gather);
     serve(&gather, &idle, LONG_ENOUGH);
     assert_int_equal(batch_notifications, 0);
 }
@@ -61,10 +63,27 @@ static void test_idle(void **state)
 static void test_no_difference(void **state)
 {
     const struct driver same = {20000, 20000};
-    struct gather gather = {0};
+    struct gather gather;
 
+    gather_init(&gather);
     serve(&gather, &same, LONG_ENOUGH);
     assert_true(batch_notifications < LONG_ENOUGH / 20);
+}
+
+/* Who has chosen a policy for this process keeps it. */
+static void test_policy_of_the_user(void **state)
+{
+    const struct driver many = {30000, 10000};
+    const struct sched_param none = {0};
+    struct gather gather;
+
+    assert_int_equal(sched_setscheduler(0, SCHED_IDLE, &none), 0);
+    gather_init(&gather);
+    for (unsigned int i = 0; i < LONG_ENOUGH; i++) {
+        now += many.normal_ns;
+        gather_note(&gather, 1, now);
+    }
+    assert_int_equal(sched_getscheduler(0), SCHED_IDLE);
 }
 
 static int back_to_normal(void **state)
@@ -80,6 +99,7 @@ int main(void)
         cmocka_unit_test_teardown(test_the_quicker_way, back_to_normal),
         cmocka_unit_test_teardown(test_idle, back_to_normal),
         cmocka_unit_test_teardown(test_no_difference, back_to_normal),
+        cmocka_unit_test_teardown(test_policy_of_the_user, back_to_normal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,7 @@ struct aio *aio_create(struct loop *loop, const struct config_jail *jail, bool t
     }
     aio->loop = loop;
     aio->references = 1;
+    gather_init(&aio->gather);
     return aio;
 }
 

@@ -47,8 +47,16 @@ static void end_stretch(struct gather *gather, uint64_t now)
     begin_stretch(gather, now, false);
 }
 
+void gather_init(struct gather *gather)
+{
+    *gather = (struct gather){.allowed = sched_getscheduler(0) == SCHED_OTHER};
+}
+
 void gather_note(struct gather *gather, uint32_t served, uint64_t now_ns)
 {
+    if (!gather->allowed) {
+        return;
+    }
     gather->notified++;
     gather->served += served;
     if (gather->notified >= (gather->is_try ? TRY_LENGTH : MAX(gather->patience, PATIENCE_MIN))) {

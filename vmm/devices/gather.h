@@ -22,9 +22,13 @@ struct gather {
     uint32_t notified;     /* notifications in this stretch */
     uint32_t served;       /* requests in it */
     uint32_t patience;     /* notifications between tries */
+    bool allowed;          /* not if somebody has chosen another policy for this process */
     bool is_batch;         /* how the thread is scheduled now */
     bool is_try;           /* this stretch is one */
 };
+
+/* Before the process is jailed. */
+void gather_init(struct gather *gather);
 
 /* A notification was served, with so many requests. */
 void gather_note(struct gather *gather, uint32_t served, uint64_t now_ns);
