@@ -285,6 +285,17 @@ static bool complete(struct vm_config *config, struct error *error)
                                              "API give one");
 }
 
+/* All that the VM and its helpers shall have is opened later, or was named. */
+static void close_inherited(const struct vm_config *config)
+{
+    int keep[CONFIG_NETS_MAX];
+
+    for (uint32_t i = 0; i < config->nr_nets; i++) {
+        keep[i] = config->nets[i].tap_fd;
+    }
+    jail_close_inherited(keep, config->nr_nets);
+}
+
 int cmd_run(const struct cli *cli, struct error *error)
 {
     struct run run = {.dir = {.fd = -1}, .claim = {.lock_fd = -1}, .notify = {.fd = -1}};
@@ -306,6 +317,7 @@ int cmd_run(const struct cli *cli, struct error *error)
     } else if (!complete(&run.config, error)) {
         code = (int)error->code;
     } else {
+        close_inherited(&run.config);
         code = run_supervised(&run, error);
     }
     vm_config_release(&run.config);

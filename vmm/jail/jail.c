@@ -7,10 +7,10 @@
 #include "vmm/jail/jail.h"
 #include "jail_filters.h"
 #include "vmm/base/log.h"
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
@@ -27,6 +27,7 @@
 
 #define EMPTY_ROOT "/tmp/bothy-root-XXXXXX"
 #define NOBODY 65534u
+#define DESCRIPTORS_MAX 4096u
 
 struct identity {
     uid_t uid;
@@ -103,32 +104,36 @@ static void set_limits(void)
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
-/* Descriptors that somebody left open for this program. All that it has opened itself, or was given
- * on its command line, doesn't outlive an exec; these have. */
-static void close_inherited(void)
+/* Closes first to last, both included; a kernel before 5.9 does it one by one. */
+static void close_all(unsigned int first, unsigned int last)
 {
-    char buffer[1024] __attribute__((aligned(8)));
-    int directory = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ssize_t size;
-
-    if (directory < 0) {
-        log_info("jail: /proc/self/fd: %s: what was inherited stays open", strerror(errno));
+    if (first > last || syscall(SYS_close_range, first, last, 0) == 0) {
         return;
     }
-    while ((size = getdents64(directory, buffer, sizeof(buffer))) > 0) {
-        const struct dirent64 *entry;
+    for (unsigned int fd = first; fd <= last && fd < DESCRIPTORS_MAX; fd++) {
+        close((int)fd);
+    }
+}
 
-        for (ssize_t at = 0; at < size; at += entry->d_reclen) {
-            int fd;
+void jail_close_inherited(const int *keep, uint32_t nr_keep)
+{
+    unsigned int from = STDERR_FILENO + 1;
 
-            entry = (const void *)(buffer + at);
-            fd = atoi(entry->d_name); /* 0: "." and ".." */
-            if (fd > STDERR_FILENO && fcntl(fd, F_GETFD) == 0) {
-                close(fd);
+    for (;;) {
+        unsigned int next = UINT_MAX; /* the lowest of those to keep that isn't below `from` */
+
+        for (uint32_t i = 0; i < nr_keep; i++) {
+            if (keep[i] >= 0 && (unsigned int)keep[i] >= from && (unsigned int)keep[i] < next) {
+                next = (unsigned int)keep[i];
             }
         }
+        if (next == UINT_MAX) {
+            close_all(from, UINT_MAX);
+            return;
+        }
+        close_all(from, next - 1);
+        from = next + 1;
     }
-    close(directory);
 }
 
 /* Root enters new namespaces as they are; an ordinary user needs one of users around them, which
@@ -260,7 +265,6 @@ bool jail_enter(const struct config_jail *config, struct error *error)
     if (root && !find_identity(config, &identity, error)) {
         return false;
     }
-    close_inherited(); /* while /proc is still there, and readable */
     set_limits();
     if (enter_namespaces(root) && !enter_empty_root(error)) {
         return false;

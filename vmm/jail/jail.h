@@ -16,6 +16,11 @@ enum jail_thread {
     JAIL_THREAD_COUNT,
 };
 
+/* Close what somebody left open for this program, but for stdin, stdout, stderr and those to keep
+ * (-1: none). To be called before anything is opened: then the jail has nothing that wasn't meant
+ * for it. */
+void jail_close_inherited(const int *keep, uint32_t nr_keep);
+
 /* The whole process: limits, namespaces, an empty root directory, no file system access
  * (Landlock), another user if started by root, no capabilities, no new privileges. Steps that the
  * host or an ordinary user can't have are left out with an info line; one that should work and
