@@ -24,6 +24,7 @@
 #define FILTER_BYTES_MAX (4096u * sizeof(struct sock_filter))
 #define PROT_EXEC_BIT 4u
 #define NUMBERS_MAX 512
+#define NAME_SIZE 28u
 
 enum { MAIN, VCPU, WORKER, KINDS };
 
@@ -245,10 +246,14 @@ static void print_filter(const struct generator *g, unsigned int kind)
 
 static void print_names(const struct generator *g)
 {
-    puts("static const char *const jail_call_names[] = {");
+    /* Not pointers: a position-independent program would have to relocate each at its start. */
+    printf("static const char jail_call_names[][%u] = {\n", NAME_SIZE);
     for (int number = 0; number < NUMBERS_MAX; number++) {
         char *name = seccomp_syscall_resolve_num_arch(g->arch, number);
 
+        if (name != NULL && strlen(name) >= NAME_SIZE) {
+            fail(g, "the name %s is too long for its place", name);
+        }
         if (name != NULL) {
             printf("    [%d] = \"%s\",\n", number, name);
         }

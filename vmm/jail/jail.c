@@ -220,7 +220,7 @@ static bool drop_capabilities(struct error *error)
 static void refused(int signal, siginfo_t *info, void *context)
 {
     unsigned int number = (unsigned int)info->si_syscall;
-    const char *name = NULL;
+    const char *name = "";
 
     (void)signal;
     (void)context;
@@ -228,7 +228,7 @@ static void refused(int signal, siginfo_t *info, void *context)
         name = jail_call_names[number];
     }
     log_error("the jail ended this VM: system call %s (%u) isn't allowed",
-              name != NULL ? name : "of an unknown name", number);
+              name[0] != '\0' ? name : "of an unknown name", number);
     _exit(EXIT_CODE_VMM);
 }
 
