@@ -42,6 +42,7 @@ def test_a_command():
         os.makedirs(os.path.join(files, "below"))
         with open(os.path.join(files, "below/text"), "wb") as file:
             file.write(b"of the directory\n")
+        run("--", "true")  # what has to be made first is told on stderr, too
         script = ("pwd; cat below/text; cat; echo complaint >&2; echo more >>below/text; "
                   "cp below/text out; basename $(command -v passt); exit 42")
         status, stdout, stderr = run("--with", files, "--out", out, "--", script,
