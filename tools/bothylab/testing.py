@@ -139,6 +139,12 @@ def fetch_guests(tests):
         for name in fetch.KERNELS:
             fetch.kernel(name)
         hostimage.fetch_all(fetch.KERNELS)
+    if any(identifier.startswith(("system/type2_", "system/images")) for identifier, _ in tests):
+        fetch.installer()
+        fetch.uboot()
+        rootfs.debian()
+        with tempfile.TemporaryDirectory() as folder:
+            rootfs.mirror(folder)
 
 
 def timed(test):
