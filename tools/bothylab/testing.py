@@ -14,9 +14,10 @@ import glob
 import os
 import signal
 import sys
+import tempfile
 import time
 
-from . import build, command, fetch, fuzzing, hostimage, onetest, paths
+from . import build, command, fetch, fuzzing, hostimage, onetest, paths, rootfs
 from .command import Result
 from .errors import EXIT_GUEST_CRASHED, EXIT_INTERRUPTED, EXIT_SETUP, EXIT_USAGE, SetupError
 from .options import JOBS, count
