@@ -1,6 +1,7 @@
-// SPDX-License-Identifier: Apache-2.0
+/* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What busybox can't do in the guests of the type-2 tests, and in their host (tests/system/type2.py):
+ * What busybox can't do in the guests of the type-2 tests (tests/system/type2.py), and in their
+ * host:
  *
  *   guest button                 waits for the power button, a line of the PL061, and says PRESSED
  *   guest blocks DEVICE          writes numbered blocks; says each number once it is durable

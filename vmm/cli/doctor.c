@@ -212,7 +212,11 @@ static void tell_backend(struct doctor *doctor)
 {
     struct error error = ERROR_NONE;
     struct backend *backend = backend_open(&error);
+    char *to_doctor = strstr(error.text, "; `bothy doctor`");
 
+    if (to_doctor != NULL) {
+        *to_doctor = '\0'; /* we are there */
+    }
     if (backend == NULL) {
         doctor_tell(doctor, "kvm", FINDING_FATAL, NULL, "%s", error.text);
         explain_no_kvm(doctor);
