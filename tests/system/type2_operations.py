@@ -14,9 +14,9 @@ HELLO = ("-k", f"{SHARE}/hello.bin")
 FOREVER = "beats=1000000 period=200"
 
 
-def beating(host, name, *arguments, **options):
+def beating(host, name, *arguments, memory="16"):
     """A VM whose guest says something five times a second, for ever."""
-    vm = Vm(host, name, *HELLO, "-p", FOREVER, *arguments, memory="16", linux=False, **options)
+    vm = Vm(host, name, *HELLO, "-p", FOREVER, *arguments, memory=memory, linux=False)
     wait_state(host, name, "running")
     return vm
 
@@ -142,21 +142,24 @@ def check_hundred(host):
     script = """
     one() { bothy run --name loop$1 -k /usr/share/bothy/first.bin -m 16 -s none 2>&1 |
             grep -v ': the guest is off'; }
-    used() { awk '/^(MemFree|Buffers|Cached|SReclaimable):/ { sum += $2 } END { print -sum }' \
-             /proc/meminfo; }
+    # Free, of use only as long as nobody needs it, or free and kept by a CPU (in pages).
+    used() { awk '/^(MemFree|Buffers|Cached|SReclaimable):/ { sum += $2 }
+                  $1 == "count:" { sum += 4 * $2 } END { print -sum }' \
+             /proc/meminfo /proc/zoneinfo; }
     facts() { echo 3 >/proc/sys/vm/drop_caches; echo "$(used) $(cut -f1 /proc/sys/fs/file-nr)" \
-              "$(ls -d /proc/[0-9]* | wc -l) $(ls /run/bothy /tmp | wc -l)"; }
-    for i in 1 2 3 4; do one $i; done
-    facts
+              "$(ls /run/bothy /tmp | wc -l)"; }
+    for i in 1 2 3 4; do one $i & one 5$i; wait; done
+    before=$(facts)
     for i in $(seq 50); do one $i & one $((i + 50)); wait; done
-    facts
+    after=$(facts)
+    echo "$before"; echo "$after"
     """
     done = host.run(script, 2 * WORK).check()
     before, after = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
     assert not done.stderr, done
-    assert after[0] - before[0] < 4096, (before, after)  # KiB
+    assert after[0] - before[0] < 3072, (before, after)  # KiB
     assert after[1] - before[1] < 64, (before, after)  # the kernel counts open files in batches
-    assert after[2] <= before[2] and after[3] == before[3], (before, after)
+    assert after[2] == before[2], (before, after)
 
 
 def check_several(host):
@@ -191,11 +194,31 @@ def check_jail(host):
     vm.process.wait(WORK)
 
 
+def check_memory(host):
+    """Where the guest's memory comes from, and that it isn't taken before it is used."""
+    host.run("echo 40 >/proc/sys/vm/nr_hugepages", WORK).check()
+    for memory, script in (
+            ("64,hugepages=2M", "grep -q '^HugePages_Rsvd: *[1-9]' /proc/meminfo"),
+            ("64,locked=on", "awk '/^VmLck/ && $2 >= 65536 { ok = 1 } END { exit !ok }' status"),
+            ("64,shared=on", "grep -q '^[^ ]* rw-s .*/memfd:' maps"),
+            ("64,numa_node=0", "grep -q '^[^ ]* bind:0 ' numa_maps"),
+            ("6G", "awk '/^VmRSS/ && $2 < 8192 { ok = 1 } END { exit !ok }' status")):
+        vm = beating(host, "memory", memory=memory)
+        vm.process.expect(r"^beat \d+ of", WORK)
+        done = host.run(script, WORK, cwd=f"/proc/{pids(host, 'memory')[1]}")
+        assert done.status == 0, (memory, done)
+        bothy(host, "kill", "memory")
+        size = vm.process.wait(WORK).stdout
+        assert f"RAM {6144 if memory == '6G' else 64} MiB at" in size, size
+    assert "HugePages_Free:       40\n" in host.run("cat /proc/meminfo", WORK).stdout
+    host.run("echo 0 >/proc/sys/vm/nr_hugepages", WORK).check()
+
+
 def test_verbs_and_ends():
     with type2_host(mem=1024) as host:
         host.run("outside", WORK).check()
         for check in (check_verbs, check_console, check_signals, check_kills, check_several,
-                      check_jail, check_hundred):
+                      check_jail, check_memory, check_hundred):
             check(host)
             clean(host)
 
@@ -298,10 +321,11 @@ def check_nobody(host):
 
 def check_no_kvm(host):
     host.run("mv /dev/kvm /dev/kvm.away", WORK).check()
-    fails(host, SMALL, 3, "/dev/kvm does not exist")
+    fails(host, SMALL, 3, "/dev/kvm does not exist: this Linux has no KVM", "`bothy doctor` tells")
     done = host.run("bothy doctor --json", WORK)
     findings = {row["id"]: row for row in json.loads(done.stdout)["findings"]}
     assert done.status == 3 and findings["kvm"]["state"] == "fatal", done
+    assert "doctor" not in findings["kvm"]["text"] and findings["el2"]["state"] == "ok", done
     host.run("mv /dev/kvm.away /dev/kvm", WORK).check()
     done = host.run("bothy doctor", WORK).check()
     assert done.stdout.endswith("VMs can run on this host.\n"), done
@@ -357,23 +381,27 @@ def configure(host, name):
     put("/actions", {"action_type": "InstanceStart"})
 
 
+def wait_balloon(host, name, text):
+    """Until its statistics have this text."""
+    host.run(f"until bothy api {name} GET /balloon/statistics | grep -q '{text}'; do sleep 0.1; "
+             "done", WORK)
+
+
 def check_balloon(host, vm):
     """Memory comes back to the host, and goes again."""
     name = vm.name
-    vm.run("head -c 70000000 /dev/zero >/tmp/much; rm /tmp/much")
-    shrunk = "cat /proc/$(cut -d' ' -f2 /run/bothy/%s.lock)/status | sed -n 's/^VmRSS:[^0-9]*//p'"
-    before = int(host.run(shrunk % name, WORK).stdout.split()[0])
-    api(host, name, "PATCH", "/balloon", {"amount_mib": 90})
-    host.run(f"until bothy api {name} GET /balloon/statistics | grep -q '\"actual_mib\":90'; "
-             "do :; done", WORK)
-    after = int(host.run(shrunk % name, WORK).stdout.split()[0])
-    assert before - after > 40 << 10, (before, after)
-    host.run(f"until bothy api {name} GET /balloon/statistics | grep -q available_memory; do :; "
-             "done", WORK)
+    fill = "dd if=/dev/zero of=/tmp/much bs=1M count=%d && rm /tmp/much"
+    resident = f"sed -n 's/^VmRSS:[^0-9]*//p' /proc/{pids(host, name)[1]}/status"
+    vm.run(fill % 70)
+    before = int(host.run(resident, WORK).stdout.split()[0])
+    api(host, name, "PATCH", "/balloon", {"amount_mib": 40})
+    wait_balloon(host, name, '"actual_mib":40,')
+    after = int(host.run(resident, WORK).stdout.split()[0])
+    assert before - after > 20 << 10, (before, after)
+    wait_balloon(host, name, "available_memory")
     api(host, name, "PATCH", "/balloon", {"amount_mib": 0})
-    host.run(f"until bothy api {name} GET /balloon/statistics | grep -q '\"actual_mib\":0'; "
-             "do :; done", WORK)
-    vm.run("head -c 70000000 /dev/zero >/tmp/much && rm /tmp/much")
+    wait_balloon(host, name, '"actual_mib":0,')
+    vm.run(fill % 20)
 
 
 def test_firecracker():
