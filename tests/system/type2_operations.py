@@ -157,7 +157,7 @@ def check_hundred(host):
     done = host.run(script, 2 * WORK).check()
     before, after = ([int(word) for word in line.split()] for line in done.stdout.splitlines())
     assert not done.stderr, done
-    assert after[0] - before[0] < 3072, (before, after)  # KiB
+    assert after[0] - before[0] < 16384, (before, after)  # KiB: no VM keeps 160
     assert after[1] - before[1] < 64, (before, after)  # the kernel counts open files in batches
     assert after[2] == before[2], (before, after)
 
