@@ -11,6 +11,7 @@
 const char payload_name[] = "bench";
 
 extern char bench_vectors[];
+extern char bench_wfi_vectors[];
 uint64_t bench_hvc(uint64_t function);
 uint64_t bench_smc(uint64_t function);
 uint64_t bench_id_register(uint64_t unused);
@@ -58,6 +59,12 @@ static uint64_t self_sgi(void)
            BIT(FIELD(mpidr, 3, 0)) | UINT64_C(1) << 24;
 }
 
+static void set_vectors(const char *table)
+{
+    write_sysreg((uint64_t)table, vbar_el1);
+    isb();
+}
+
 static void measure_interrupts(uint64_t rounds)
 {
     uint64_t delay = timer_from_us(50);
@@ -65,13 +72,12 @@ static void measure_interrupts(uint64_t rounds)
     gic_init();
     gic_enable(1, NULL);
     gic_enable(PPI_VTIMER, NULL);
-    write_sysreg((uint64_t)bench_vectors, vbar_el1);
-    isb();
+    set_vectors(bench_vectors);
     measure("self-sgi", bench_self_sgi, self_sgi(), 0, rounds);
     measure("vtimer-spin", bench_timer_spin, delay, 0, rounds);
+    set_vectors(bench_wfi_vectors);
     measure("vtimer-wfi", bench_timer_wfi, delay, 0, rounds);
-    write_sysreg((uint64_t)vectors, vbar_el1);
-    isb();
+    set_vectors(vectors);
 }
 
 void payload_main(void)
