@@ -3,84 +3,28 @@
 #include "vmm/api/api.h"
 #include "vmm/api/routes.h"
 #include "vmm/api/state.h"
+#include "vmm/base/unix_socket.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define BACKLOG 8
 
-/* Whether nobody listens at this socket, which then is a leftover. */
-static bool is_stale(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool stale = fd >= 0 &&
-                 connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-                 errno == ECONNREFUSED;
-
-    if (fd >= 0) {
-        close(fd);
-    }
-    return stale;
-}
-
-void api_remove_socket(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-
-    if (strlen(path) < sizeof(address.sun_path)) {
-        memcpy(address.sun_path, path, strlen(path) + 1);
-        if (is_stale(&address)) {
-            unlink(path);
-        }
-    }
-}
-
-static bool bind_or_replace(int fd, const struct sockaddr_un *address)
-{
-    if (bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0) {
-        return true;
-    }
-    if (errno != EADDRINUSE) {
-        return false;
-    }
-    if (!is_stale(address)) {
-        errno = EADDRINUSE;
-        return false;
-    }
-    return unlink(address->sun_path) == 0 &&
-           bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
-}
-
 int api_listen(const char *path, struct error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd;
-
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        error_set(error, EXIT_CODE_INPUT,
-                  "the API's socket %s has a path of %zu bytes; a socket's may have %zu at most",
-                  path, strlen(path), sizeof(address.sun_path) - 1);
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     /* The mode is the socket's before it has a name: so nobody else ever gets in. */
-    if (fd >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0 && bind_or_replace(fd, &address) &&
-        listen(fd, BACKLOG) == 0) {
+    int fd = unix_listen(path, S_IRUSR | S_IWUSR, BACKLOG);
+
+    if (fd >= 0) {
         return fd;
     }
     if (errno == EADDRINUSE) {
         error_set(error, EXIT_CODE_NO_VM, "another process listens at the API's socket %s", path);
     } else {
-        error_set_errno(error, EXIT_CODE_HOST, errno, "cannot listen at the API's socket %s",
-                        path);
-    }
-    if (fd >= 0) {
-        close(fd);
+        error_set_errno(error, EXIT_CODE_HOST, errno, "cannot listen at the API's socket %s%s",
+                        path, errno == EEXIST ? ", which isn't a socket" : "");
     }
     return -1;
 }

@@ -34,8 +34,6 @@ struct api_hooks {
 /* A listening socket at this path, for its owner alone (mode 0600), non-blocking. A socket that
  * nobody listens at any more is replaced. -1 and a sentence. The file stays until it is removed. */
 int api_listen(const char *path, struct error *error);
-/* Remove a socket that nobody listens at; another VM's is left alone. */
-void api_remove_socket(const char *path);
 
 /* listen_fd is the API's from now on, also on failure. hooks is copied. */
 struct api *api_create(struct loop *loop, struct vm *vm, int listen_fd,

@@ -5,14 +5,13 @@
  */
 #include "vmm/api/client.h"
 #include "vmm/api/text.h"
+#include "vmm/base/unix_socket.h"
 #include <errno.h>
 #include <http_parser.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define ANSWER_MAX (8u << 20)
@@ -47,31 +46,15 @@ static int message_complete(http_parser *parser)
 
 static int open_socket(const char *path, struct error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    struct timeval patience = {.tv_sec = API_PATIENCE_S};
-    int fd;
+    int fd = unix_connect(path, 0, API_PATIENCE_S);
 
-    if (strlen(path) >= sizeof(address.sun_path)) {
-        error_set(error, EXIT_CODE_INPUT,
-                  "the API's socket %s has a path of %zu bytes; a socket's may have %zu at most",
-                  path, strlen(path), sizeof(address.sun_path) - 1);
-        return -1;
-    }
-    memcpy(address.sun_path, path, strlen(path) + 1);
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
-        connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0) {
+    if (fd >= 0) {
         return fd;
     }
     if (errno == ENOENT || errno == ECONNREFUSED) {
         error_set(error, EXIT_CODE_NO_VM, "no VM listens at %s", path);
     } else {
         error_set_errno(error, EXIT_CODE_HOST, errno, "cannot connect to %s", path);
-    }
-    if (fd >= 0) {
-        close(fd);
     }
     return -1;
 }

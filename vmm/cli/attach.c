@@ -4,6 +4,7 @@
  * Ctrl-A are the VM's to understand; leaving with Ctrl-A x is its closing of the connection. The
  * terminal is restored on every way out, signals included.
  */
+#include "vmm/base/unix_socket.h"
 #include "vmm/cli/verb.h"
 #include "vmm/vm/terminal.h"
 #include <errno.h>
@@ -12,24 +13,19 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { FROM_GUEST, FROM_TERMINAL, FROM_SIGNALS, SOURCES };
 
 static int connect_console(const struct rundir *dir, const char *name, struct error *error)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char path[RUNDIR_PATH_MAX];
+    int fd;
 
-    rundir_socket_path(dir, name, "console", address.sun_path, sizeof(address.sun_path));
-    if (fd < 0 || connect(fd, (const struct sockaddr *)&address, sizeof(address)) != 0) {
+    rundir_socket_path(dir, name, "console", path, sizeof(path));
+    fd = unix_connect(path, 0, 0);
+    if (fd < 0) {
         error_set_errno(error, EXIT_CODE_GUEST, errno, "%s: can't attach to its console", name);
-        if (fd >= 0) {
-            close(fd);
-        }
-        return -1;
     }
     return fd;
 }

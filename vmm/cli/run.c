@@ -7,6 +7,7 @@
 #include "vmm/api/api.h"
 #include "vmm/base/log.h"
 #include "vmm/base/program.h"
+#include "vmm/base/unix_socket.h"
 #include "vmm/cli/collect.h"
 #include "vmm/cli/notify.h"
 #include "vmm/cli/rundir.h"
@@ -228,7 +229,7 @@ static void cleanup(void *argument, int code)
     (void)code;
     terminal_restore(&run->terminal);
     if (run->config.api_socket != NULL) {
-        api_remove_socket(run->config.api_socket); /* another VM may have it */
+        unix_remove_stale(run->config.api_socket); /* another VM may have it */
     }
     rundir_release(&run->claim);
     rundir_close(&run->dir);

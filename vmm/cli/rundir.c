@@ -5,6 +5,7 @@
  * before letting go of the lock.
  */
 #include "vmm/cli/rundir.h"
+#include "vmm/base/unix_socket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12,13 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define FILE_NAME_MAX 80 /* of NAME.console */
 #define RECORD_MAX 192
+#define BACKLOG 4
 #define CLAIM_TRIES 50 /* of 10 ms: someone else may just be tidying up the same name */
 
 static bool join(char *ret_path, size_t size, const char *base, const char *rest,
@@ -128,21 +128,10 @@ void rundir_socket_path(const struct rundir *dir, const char *name, const char *
 
 int rundir_listen(const struct rundir *dir, const char *name, const char *kind)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    char path[RUNDIR_PATH_MAX];
 
-    rundir_socket_path(dir, name, kind, address.sun_path, sizeof(address.sun_path));
-    if (fd >= 0 && fchmod(fd, S_IRUSR | S_IWUSR) == 0 &&
-        bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 4) == 0) {
-        return fd;
-    }
-    if (fd >= 0) {
-        int saved = errno;
-
-        close(fd);
-        errno = saved;
-    }
-    return -1;
+    rundir_socket_path(dir, name, kind, path, sizeof(path));
+    return unix_listen(path, S_IRUSR | S_IWUSR, BACKLOG);
 }
 
 static void remove_files(const struct rundir *dir, const char *name)

@@ -14,6 +14,7 @@
 #include "machine/virtio/vsock.h"
 #include "vmm/api/metrics.h"
 #include "vmm/base/log.h"
+#include "vmm/base/unix_socket.h"
 #include "vmm/devices/vsock.h"
 #include "vmm/jail/supervisor.h"
 #include <errno.h>
@@ -24,12 +25,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define LINE_MAX_SIZE 32u /* "CONNECT 4294967295\n" has 19 */
 #define FIRST_HOST_PORT 0x40000000u
 #define BACKLOG 64
+#define PATH_SIZE 128 /* more than a socket's path may have */
 
 enum socket_state {
     SOCKET_GREETING, /* a host program hasn't sent its CONNECT yet */
@@ -290,19 +291,10 @@ static void backend_opened(void *backend, struct virtio_vsock_connection *connec
 
 static int connect_directly(const char *prefix, uint32_t port)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int size = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", prefix, port);
-    int fd;
+    char path[PATH_SIZE];
 
-    if ((size_t)size >= sizeof(address.sun_path)) {
-        return -1;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        close(fd);
-        return -1;
-    }
-    return fd;
+    snprintf(path, sizeof(path), "%s_%u", prefix, port);
+    return unix_connect(path, SOCK_NONBLOCK, 0);
 }
 
 static bool backend_open(void *backend, struct virtio_vsock_connection *connection)
@@ -519,51 +511,21 @@ static void destroy(struct vmm_device *base)
     free(vsock);
 }
 
-/* A socket that is left of a VM that was killed: nobody listens, so it may go. What isn't a socket
- * refuses too, and stays. */
-static bool remove_stale(const struct sockaddr_un *address)
+static bool open_listener(struct vsock_unix *vsock, struct error *error)
 {
-    struct stat info;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool refused = fd >= 0 &&
-                   connect(fd, (const struct sockaddr *)address, sizeof(*address)) != 0 &&
-                   errno == ECONNREFUSED;
+    int fd = unix_listen(vsock->path, ACCESSPERMS, BACKLOG);
 
+    vsock->listener = (struct loop_source){fd, EPOLLIN, listener_ready};
+    if (fd >= 0 && loop_add(vsock->loop, &vsock->listener)) {
+        return true;
+    }
+    error_set_errno(error, EXIT_CODE_INPUT, errno, "vsock: can't listen on '%s'%s", vsock->path,
+                    errno == EEXIST ? ", which isn't a socket" : "");
     if (fd >= 0) {
         close(fd);
     }
-    return refused && lstat(address->sun_path, &info) == 0 && S_ISSOCK(info.st_mode) &&
-           unlink(address->sun_path) == 0;
-}
-
-static bool open_listener(struct vsock_unix *vsock, struct error *error)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool bound;
-
-    if (strlen(vsock->path) >= sizeof(address.sun_path)) {
-        return error_set(error, EXIT_CODE_USAGE,
-                         "vsock: path '%s' is too long for a socket; at most %zu bytes",
-                         vsock->path, sizeof(address.sun_path) - 1);
-    }
-    strcpy(address.sun_path, vsock->path);
-    vsock->listener = (struct loop_source){fd, EPOLLIN, listener_ready};
-    bound = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-    if (fd >= 0 && !bound && errno == EADDRINUSE) {
-        bound =
-            remove_stale(&address) && bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
-        errno = EADDRINUSE;
-    }
-    if (!bound || listen(fd, BACKLOG) != 0 || !loop_add(vsock->loop, &vsock->listener)) {
-        error_set_errno(error, EXIT_CODE_INPUT, errno, "vsock: can't listen on '%s'", vsock->path);
-        if (fd >= 0) {
-            close(fd);
-        }
-        vsock->listener.fd = -1; /* what isn't ours isn't removed */
-        return false;
-    }
-    return true;
+    vsock->listener.fd = -1; /* what isn't ours isn't removed */
+    return false;
 }
 
 struct vmm_device *vsock_unix_create(struct vm *vm, const struct config_vsock *config,

@@ -11,6 +11,7 @@
 #include "vmm/jail/supervisor.h"
 #include "vmm/base/log.h"
 #include "vmm/base/program.h"
+#include "vmm/base/unix_socket.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22,13 +23,13 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define IDLE_MS 1000
 #define ALLOWED_MAX 24
 #define PATH_SIZE 256
+#define PORT_DIGITS 11 /* "_4294967295" */
 
 enum request_kind { ALLOW_CONNECT, ALLOW_OPEN, SEAL, CONNECT, OPEN };
 
@@ -111,31 +112,15 @@ static bool may_open(const struct supervisor *s, const char *path, bool readonly
 
 static int do_connect(const struct supervisor *s, const struct request *request, int *ret_fd)
 {
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int length;
-    int fd;
+    char path[sizeof(request->path) + PORT_DIGITS];
 
     if (!may_connect(s, request->path)) {
         return EACCES;
     }
-    length = snprintf(address.sun_path, sizeof(address.sun_path), "%s_%u", request->path,
-                      request->port);
-    if ((size_t)length >= sizeof(address.sun_path)) {
-        return ENAMETOOLONG;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) {
-        return errno;
-    }
+    snprintf(path, sizeof(path), "%s_%u", request->path, request->port);
     /* Non-blocking: a listener with a full backlog is refused instead of waited for. */
-    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
-        int error = errno;
-
-        close(fd);
-        return error;
-    }
-    *ret_fd = fd;
-    return 0;
+    *ret_fd = unix_connect(path, SOCK_NONBLOCK, 0);
+    return *ret_fd >= 0 ? 0 : errno;
 }
 
 static int do_open(const struct supervisor *s, const struct request *request, int *ret_fd)
@@ -294,29 +279,13 @@ static int wait_for_end(struct supervisor *s)
 }
 
 /* The vsock's own socket, which lies at the prefix itself and whose name the VM couldn't remove.
- * One on which somebody listens is another VM's; what isn't a socket refuses too. */
+ * One on which somebody listens is another VM's. */
 static void remove_sockets(const struct supervisor *s)
 {
     for (uint32_t i = 0; i < s->nr_allowed; i++) {
-        struct sockaddr_un address = {.sun_family = AF_UNIX};
-        size_t length = strlen(s->allowed[i].path);
-        struct stat info;
-        int fd;
-
-        if (s->allowed[i].kind != ALLOW_CONNECT || length >= sizeof(address.sun_path) ||
-            lstat(s->allowed[i].path, &info) != 0 || !S_ISSOCK(info.st_mode)) {
-            continue;
+        if (s->allowed[i].kind == ALLOW_CONNECT) {
+            unix_remove_stale(s->allowed[i].path);
         }
-        memcpy(address.sun_path, s->allowed[i].path, length);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0) {
-            continue;
-        }
-        if (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 &&
-            errno == ECONNREFUSED) {
-            unlink(address.sun_path);
-        }
-        close(fd);
     }
 }
 
