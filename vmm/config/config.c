@@ -73,11 +73,18 @@ static bool check_cpus(const struct config_cpus *cpus, struct error *error)
     return true;
 }
 
-static bool check_memory(const struct config_memory *memory, struct error *error)
+uint64_t config_huge_size(enum config_hugepages kind)
 {
-    static const uint64_t pages[] = {
+    static const uint64_t sizes[] = {
         [CONFIG_HUGE_64K] = 64 << 10, [CONFIG_HUGE_2M] = 2 << 20, [CONFIG_HUGE_32M] = 32 << 20,
         [CONFIG_HUGE_1G] = 1 << 30};
+
+    return sizes[kind];
+}
+
+static bool check_memory(const struct config_memory *memory, struct error *error)
+{
+    uint64_t huge = config_huge_size(memory->hugepages);
     char size[32];
 
     config_format_size(memory->size, size, sizeof(size));
@@ -86,10 +93,10 @@ static bool check_memory(const struct config_memory *memory, struct error *error
         return refuse(error, "memory: size: %s is not possible; allowed are multiples of 2M from "
                              "16M up to what the host's CPU can address", size);
     }
-    if (pages[memory->hugepages] != 0 && memory->size % pages[memory->hugepages] != 0) {
+    if (huge != 0 && memory->size % huge != 0) {
         char page[32];
 
-        config_format_size(pages[memory->hugepages], page, sizeof(page));
+        config_format_size(huge, page, sizeof(page));
         return refuse(error, "memory: size: %s is no multiple of the huge pages' size, %s", size,
                       page);
     }

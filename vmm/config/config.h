@@ -87,6 +87,9 @@ struct config_balloon {
 enum config_hugepages { CONFIG_HUGE_THP, CONFIG_HUGE_OFF, CONFIG_HUGE_64K, CONFIG_HUGE_2M,
                         CONFIG_HUGE_32M, CONFIG_HUGE_1G };
 
+/* Bytes of an explicit huge page; 0: memory consists of the host's usual pages. */
+uint64_t config_huge_size(enum config_hugepages kind);
+
 struct config_memory {
     uint64_t size; /* bytes, a multiple of 2 MiB; default 256 MiB */
     enum config_hugepages hugepages;

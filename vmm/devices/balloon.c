@@ -187,18 +187,9 @@ static void destroy(struct vmm_device *device)
 
 static uint64_t granule_of(const struct vm_config *config)
 {
-    switch (config->memory.hugepages) {
-    case CONFIG_HUGE_64K:
-        return KIB(64);
-    case CONFIG_HUGE_2M:
-        return MIB(2);
-    case CONFIG_HUGE_32M:
-        return MIB(32);
-    case CONFIG_HUGE_1G:
-        return GIB(1);
-    default:
-        return (uint64_t)getpagesize();
-    }
+    uint64_t huge = config_huge_size(config->memory.hugepages);
+
+    return huge != 0 ? huge : (uint64_t)getpagesize();
 }
 
 static uint32_t pages_of(uint64_t mib)

@@ -16,22 +16,6 @@
 #define NODES_MAX 1024
 #define MPOL_BIND_MODE 2
 
-static uint64_t huge_size(enum config_hugepages kind)
-{
-    switch (kind) {
-    case CONFIG_HUGE_64K:
-        return KIB(64);
-    case CONFIG_HUGE_2M:
-        return MIB(2);
-    case CONFIG_HUGE_32M:
-        return MIB(32);
-    case CONFIG_HUGE_1G:
-        return GIB(1);
-    default:
-        return 0;
-    }
-}
-
 /* Address space for memory and guards; memory begins on its largest page. */
 static bool reserve(struct vm_memory *memory, uint64_t align, struct error *error)
 {
@@ -144,7 +128,7 @@ void memory_end_load(struct vm_memory *memory, const struct config_memory *confi
 static bool set_up(struct vm_memory *memory, const struct config_memory *config,
                    struct error *error)
 {
-    uint64_t huge = huge_size(config->hugepages);
+    uint64_t huge = config_huge_size(config->hugepages);
 
     if (huge != 0 && !IS_ALIGNED(config->size, huge)) {
         return error_set(error, EXIT_CODE_USAGE,
