@@ -135,8 +135,8 @@ bench_wfi:                          /* passed over when the interrupt comes here
     sub     x0, x9, x7
     ret
 
-/* x9 = CNTVCT on entry, x10 = INTID, x11 = 1. The timer is turned off before the EOI, its line being
- * level. */
+/* x9 = CNTVCT on entry, x10 = INTID, x11 = 1. The timer is turned off before the EOI, its line
+ * being level. */
     .macro handle_irq
     mrs     x9, cntvct_el0
     mrs     x10, s3_0_c12_c12_0     /* ICC_IAR1 */
@@ -151,9 +151,9 @@ bench_irq:
     handle_irq
     eret
 
-/* The same for bench_timer_wfi(). It waits unmasked, as the way out of WFI into the handler is what is
- * measured; so an interrupt between its look at x11 and its WFI must not let that WFI begin. x12 and
- * x13 scratch. */
+/* The same for bench_timer_wfi(). It waits unmasked, as the way out of WFI into the handler is what
+ * is measured; so an interrupt between its look at x11 and its WFI must not let that WFI begin. x12
+ * and x13 scratch. */
     .balign 128
 bench_irq_wfi:
     handle_irq
