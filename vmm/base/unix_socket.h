@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Unix stream sockets by path, which has at most 107 bytes; a longer one fails with ENAMETOOLONG. */
+/* Unix stream sockets by path, of at most 107 bytes; a longer one fails with ENAMETOOLONG. */
 #ifndef VMM_BASE_UNIX_SOCKET_H
 #define VMM_BASE_UNIX_SOCKET_H
 
