@@ -203,6 +203,9 @@ static void test_sends_to_a_slow_peer(void **state)
         ssize_t part;
 
         put_frame(frame, size, sent);
+        if (pair.link->unsent && rand() % 2 == 0) {
+            pair.link->ops->flush(pair.link);
+        }
         result = pair.link->ops->send(pair.link, 0, segments, 2, size);
         if (result == VIRTIO_NET_OK) {
             memcpy(expected + length, frame, size + 4);
@@ -301,6 +304,33 @@ static void test_passt_is_started_and_frames_go_both_ways(void **state)
     assert_true(read(fd, args, sizeof(args) - 1) > 0);
     close(fd);
     assert_string_equal(args, "--quiet --fd 3 --mtu 1400 --tcp-ports 8080:80\n");
+    free(got);
+    net_rig_end(rig);
+}
+
+/* The socket takes a part of a frame, and no other frame comes to push the rest. */
+static void test_the_last_frame_arrives_whole(void **state)
+{
+    struct net_rig *rig = user_rig();
+    struct error error = ERROR_NONE;
+    uint8_t *got = malloc(VIRTIO_NET_FRAME_MAX);
+    uint8_t frame[30000];
+    uint32_t small = 4096;
+    uint32_t wanted = 2; /* behind the hello */
+
+    (void)state;
+    install(ECHO);
+    assert_true(net_rig_build(rig, &error));
+    assert_true(vring_driver_start(rig->driver, UINT64_MAX, NET_RIG_QUEUE));
+    setsockopt(rig->net->link->fds[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+    net_rig_refill(rig, 0, 4, sizeof(frame) + NET_RIG_HEADER);
+    memset(frame, 0x5a, sizeof(frame));
+    net_rig_send(rig, 0, frame, sizeof(frame));
+    assert_true(net_rig_run(rig, has_frame, &wanted, PATIENCE_MS));
+    assert_int_equal(net_rig_receive(rig, 0, got, NULL), 20);
+    assert_int_equal(net_rig_receive(rig, 0, got, NULL), sizeof(frame));
+    assert_memory_equal(got, frame, sizeof(frame));
+    assert_false(rig->net->link->unsent);
     free(got);
     net_rig_end(rig);
 }
@@ -440,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_end_of_the_peer_is_noticed),
         cmocka_unit_test(test_sends_to_a_slow_peer),
         cmocka_unit_test(test_passt_is_started_and_frames_go_both_ways),
+        cmocka_unit_test(test_the_last_frame_arrives_whole),
         cmocka_unit_test(test_a_passt_that_ends_takes_the_link_down),
         cmocka_unit_test(test_passt_that_refuses_is_quoted),
         cmocka_unit_test(test_a_missing_passt_is_named_with_its_package),

@@ -29,7 +29,7 @@ static uint32_t wanted_events(const struct net *net, const struct net_pair *pair
         return 0;
     }
     events |= pair->starved || net->rx_held ? 0 : (uint32_t)EPOLLIN;
-    events |= pair->blocked ? (uint32_t)EPOLLOUT : 0;
+    events |= pair->blocked || net->link->unsent ? (uint32_t)EPOLLOUT : 0;
     return events;
 }
 
@@ -88,6 +88,9 @@ static void serve_tx(struct net_pair *pair)
     struct net *net = pair->net;
     enum virtio_net_progress progress;
 
+    if (net->link->unsent) {
+        net->link->ops->flush(net->link);
+    }
     progress = virtio_net_transmit(&net->virtio, pair->index, BATCH);
     pair->blocked = progress == VIRTIO_NET_BLOCKED && !net->tx_held;
     if (progress == VIRTIO_NET_MORE) {

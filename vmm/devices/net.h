@@ -30,6 +30,7 @@ struct net_link_ops {
     enum virtio_net_result (*receive)(struct net_link *link, uint16_t pair,
                                       const struct virtio_segment *segments, uint32_t count,
                                       uint32_t *ret_size);
+    void (*flush)(struct net_link *link); /* where `unsent` may be set: send the rest of a frame */
     void (*set_offloads)(struct net_link *link, uint64_t offloads);
     void (*set_pairs)(struct net_link *link, uint16_t pairs);
     /* Everything else has been built; whatever may be waited for is waited for here. */
@@ -43,6 +44,7 @@ struct net_link {
     bool has_header;   /* frames begin with VIRTIO_NET_HEADER */
     bool bulk;         /* it reads several frames at once; asking it once more is cheap */
     bool buffered;     /* frames may be here already, of which epoll knows nothing */
+    bool unsent;       /* it has a part of a frame, and waits for room */
     bool gone;
     char reason[NET_REASON_MAX]; /* of `gone`: the rest of the sentence that begins with the id */
     uint16_t pairs;

@@ -4,7 +4,8 @@
  * the socket took only a part is kept here until it takes the rest, because the guest has its
  * buffer back by then.
  *
- * Invariants: begin <= end <= size of `in`; while unsent != 0 nothing else is written.
+ * Invariants: begin <= end <= size of `in`; while link.unsent, that is unsent_size != 0, nothing
+ * else is written.
  */
 #include "bothy/bits.h"
 #include "vmm/devices/net_user.h"
@@ -24,7 +25,7 @@ struct net_stream {
     const char *peer;
     bool drained; /* the last read has emptied the socket: epoll will tell of more */
     uint32_t begin, end;           /* in `in`: received and not delivered */
-    uint32_t unsent_at, unsent;    /* in `out` */
+    uint32_t unsent_at, unsent_size; /* in `out` */
     uint8_t in[STREAM_FRAME_MAX];  /* both are touched only as far as there is traffic */
     uint8_t out[STREAM_FRAME_MAX];
 };
@@ -53,37 +54,32 @@ static void keep_rest(struct net_stream *stream, const struct iovec *iovec, uint
                       uint32_t sent)
 {
     stream->unsent_at = 0;
-    stream->unsent = 0;
+    stream->unsent_size = 0;
+    stream->link.unsent = true;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t size = (uint32_t)iovec[i].iov_len;
         uint32_t skip = MIN(size, sent);
 
-        memcpy(stream->out + stream->unsent, (const uint8_t *)iovec[i].iov_base + skip,
+        memcpy(stream->out + stream->unsent_size, (const uint8_t *)iovec[i].iov_base + skip,
                size - skip);
-        stream->unsent += size - skip;
+        stream->unsent_size += size - skip;
         sent -= skip;
     }
 }
 
-/* False: there is still something left. */
-static bool send_rest(struct net_stream *stream)
+static void stream_flush(struct net_link *link)
 {
-    ssize_t sent;
+    struct net_stream *stream = stream_of(link);
+    ssize_t sent = send(link->fds[0], stream->out + stream->unsent_at, stream->unsent_size,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
 
-    if (stream->unsent == 0) {
-        return true;
+    if (sent >= 0) {
+        stream->unsent_at += (uint32_t)sent;
+        stream->unsent_size -= (uint32_t)sent;
+        link->unsent = stream->unsent_size != 0;
+    } else if (!is_temporary(errno)) {
+        lose(stream, "has ended");
     }
-    sent = send(stream->link.fds[0], stream->out + stream->unsent_at, stream->unsent,
-                MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0) {
-        if (!is_temporary(errno)) {
-            lose(stream, "has ended");
-        }
-        return false;
-    }
-    stream->unsent_at += (uint32_t)sent;
-    stream->unsent -= (uint32_t)sent;
-    return stream->unsent == 0;
 }
 
 static enum virtio_net_result stream_send(struct net_link *link, uint16_t pair,
@@ -98,7 +94,7 @@ static enum virtio_net_result stream_send(struct net_link *link, uint16_t pair,
     ssize_t sent;
 
     (void)pair;
-    if (!send_rest(stream)) {
+    if (link->unsent) {
         return link->gone ? VIRTIO_NET_DROPPED : VIRTIO_NET_WAIT;
     }
     iovec[0] = (struct iovec){length, sizeof(length)};
@@ -219,6 +215,7 @@ static void ignore_pairs(struct net_link *link, uint16_t pairs)
 static const struct net_link_ops stream_ops = {
     .send = stream_send,
     .receive = stream_receive,
+    .flush = stream_flush,
     .set_offloads = ignore_offloads,
     .set_pairs = ignore_pairs,
     .destroy = stream_destroy,
