@@ -46,6 +46,15 @@ static bool find_all(struct rundir *dir, struct list *list, struct error *error)
     return true;
 }
 
+/* Why nobody listens, or nobody answers. */
+static const char *silence(const struct rundir_vm *vm, const struct error *problem)
+{
+    if (problem->code != EXIT_CODE_NO_VM) {
+        return "no answer";
+    }
+    return vm->vm_pid == 0 ? "starting" : "ending";
+}
+
 /* What /stat says, or just the name and process of a VM that doesn't answer. */
 static json_t *describe(const struct rundir_vm *vm)
 {
@@ -53,8 +62,7 @@ static json_t *describe(const struct rundir_vm *vm)
     json_t *json = verb_get(vm, "/stat", &problem);
 
     if (json == NULL) {
-        json = json_pack("{s:s}", "state", problem.code == EXIT_CODE_NO_VM ? "starting"
-                                                                            : "no answer");
+        json = json_pack("{s:s}", "state", silence(vm, &problem));
     }
     json_object_set_new(json, "id", json_string(vm->name));
     json_object_set_new(json, "pid", json_integer(vm->pid));
