@@ -41,9 +41,10 @@ static void update(struct pl061 *gpio)
     }
 }
 
-static uint32_t read_register(const struct pl061 *gpio, uint32_t offset)
+static uint32_t read_register(struct pl061 *gpio, uint32_t offset)
 {
     if (offset < GPIO_DATA_END) {
+        gpio->seen |= (uint8_t)(offset >> 2);
         return levels(gpio) & offset >> 2;
     }
     switch (offset) {
@@ -128,6 +129,7 @@ void pl061_set_input(struct pl061 *gpio, unsigned int pin, bool level)
     spin_lock(&gpio->lock);
     before = gpio->inputs;
     gpio->inputs = (uint8_t)(level ? before | bit : before & ~bit);
+    gpio->seen &= (uint8_t)~(gpio->inputs ^ before);
     if (gpio->inputs != before && (bit & (gpio->dir | gpio->sense)) == 0 &&
         ((gpio->both_edges & bit) != 0 || ((gpio->event & bit) != 0) == level)) {
         gpio->raw |= bit;
@@ -136,11 +138,21 @@ void pl061_set_input(struct pl061 *gpio, unsigned int pin, bool level)
     spin_unlock(&gpio->lock);
 }
 
+bool pl061_input_seen(struct pl061 *gpio, unsigned int pin)
+{
+    bool seen;
+
+    spin_lock(&gpio->lock);
+    seen = (gpio->seen & BIT(pin & 7)) != 0;
+    spin_unlock(&gpio->lock);
+    return seen;
+}
+
 void pl061_reset(struct pl061 *gpio)
 {
     spin_lock(&gpio->lock);
     gpio->data = gpio->dir = gpio->sense = gpio->both_edges = 0;
-    gpio->event = gpio->mask = gpio->raw = gpio->mode = 0;
+    gpio->event = gpio->mask = gpio->raw = gpio->mode = gpio->seen = 0;
     update(gpio);
     spin_unlock(&gpio->lock);
 }

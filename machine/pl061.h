@@ -19,6 +19,7 @@ struct pl061 {
     uint32_t spi;
     bool line;      /* level of the interrupt line, as last told */
     uint8_t inputs; /* levels from outside */
+    uint8_t seen;   /* 1: the guest has read it since the outside changed it */
     uint8_t data;   /* levels that the guest drives on its outputs */
     uint8_t dir;    /* 1: output */
     uint8_t sense, both_edges, event; /* GPIOIS, GPIOIBE, GPIOIEV */
@@ -39,5 +40,9 @@ void pl061_access(void *device, uint64_t offset, unsigned int size, bool write, 
 
 /* The level that the outside gives to a pin (0 to 7). */
 void pl061_set_input(struct pl061 *gpio, unsigned int pin, bool level);
+
+/* Whether the guest has read the pin since its level changed. A driver that waits until a key no
+ * longer bounces looks at the level only then: what is gone by that time was never there. */
+bool pl061_input_seen(struct pl061 *gpio, unsigned int pin);
 
 #endif

@@ -117,6 +117,31 @@ static void test_power_button_as_linux_sets_it_up(void **state)
     assert_true(f->line);
 }
 
+static void test_input_seen(void **state)
+{
+    struct fixture *f = *state;
+
+    pl061_set_input(&f->gpio, PL061_PIN_POWER, true);
+    assert_false(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    rd(f, DATA(0xf7));
+    rd(f, RIS);
+    rd(f, MIS);
+    wr(f, DATA(0x08), 0);
+    assert_false(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    assert_int_equal(rd(f, DATA(0x08)), 0x08);
+    assert_true(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    pl061_set_input(&f->gpio, PL061_PIN_POWER, true); /* no change */
+    pl061_set_input(&f->gpio, 2, true);
+    assert_true(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    assert_false(pl061_input_seen(&f->gpio, 2));
+    pl061_set_input(&f->gpio, PL061_PIN_POWER, false);
+    assert_false(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    rd(f, DATA(0xff));
+    assert_true(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+    pl061_reset(&f->gpio);
+    assert_false(pl061_input_seen(&f->gpio, PL061_PIN_POWER));
+}
+
 static void test_single_edges(void **state)
 {
     struct fixture *f = *state;
@@ -179,6 +204,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_identification, setup, teardown),
         cmocka_unit_test_setup_teardown(test_data_is_masked_by_the_address, setup, teardown),
         cmocka_unit_test_setup_teardown(test_power_button_as_linux_sets_it_up, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_input_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(test_single_edges, setup, teardown),
         cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reset_keeps_the_outside, setup, teardown),

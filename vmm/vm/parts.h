@@ -88,6 +88,7 @@ struct vm {
     struct loop_timer rtc_timer;
     struct loop_work rtc_work;
     struct loop_timer button_timer;
+    uint64_t button_end_ns; /* when the button is released at the latest */
     struct console *console;
     int console_listen_fd; /* until the console has it; -1: none */
 

@@ -4,7 +4,11 @@
 #include "vmm/vm/parts.h"
 #include <time.h>
 
+/* How long the power button is held: this long, and on until the guest has looked. A guest whose
+ * CPUs have to wait for the host's would find it released again. At most for so long, because not
+ * every guest looks, and because systemd-logind tells presses from 5 s on from short ones. */
 #define BUTTON_HELD_NS 100000000ull
+#define BUTTON_HELD_MAX_NS 3000000000ull
 
 /* What comes from the console to the guest's serial port. */
 static size_t uart_input(void *device, const uint8_t *bytes, size_t count)
@@ -49,17 +53,25 @@ static void rtc_access(void *device, uint64_t offset, unsigned int size, bool wr
 static void button_release(struct loop_timer *timer)
 {
     struct vm *vm = CONTAINER_OF(timer, struct vm, button_timer);
+    uint64_t now = loop_now_ns();
 
+    if (now < vm->button_end_ns && !pl061_input_seen(&vm->gpio, PL061_PIN_POWER)) {
+        loop_timer_set(vm->loop, &vm->button_timer, now + BUTTON_HELD_NS);
+        return;
+    }
     pl061_set_input(&vm->gpio, PL061_PIN_POWER, false);
 }
 
 bool vm_power_button(struct vm *vm)
 {
+    uint64_t now = loop_now_ns();
+
     if (vm_get_state(vm) != VM_RUNNING) {
         return false;
     }
     pl061_set_input(&vm->gpio, PL061_PIN_POWER, true);
-    loop_timer_set(vm->loop, &vm->button_timer, loop_now_ns() + BUTTON_HELD_NS);
+    vm->button_end_ns = now + BUTTON_HELD_MAX_NS;
+    loop_timer_set(vm->loop, &vm->button_timer, now + BUTTON_HELD_NS);
     return true;
 }
 
