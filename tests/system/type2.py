@@ -29,14 +29,15 @@ def guest_program():
     return arm64_program("type2_guest", [os.path.join(HERE, "type2_guest.c")])
 
 
-def guest_initrd(path):
-    """Writes the guest's initrd, which isn't compressed: unpacking would take it seconds."""
+def guest_initrd(path, kernel=KERNEL, names=MODULES):
+    """Writes the initrd of a guest with this kernel and the named modules of it. It isn't
+    compressed: unpacking would take the guest seconds."""
     busybox = read(fetch.busybox())
     archive = cpio.with_busybox(busybox, set(hostimage.applets(busybox)) - {"busybox"})
     archive.add("init", cpio.PROGRAM, read(os.path.join(HERE, "type2_init")))
     archive.add("bin/guest", cpio.PROGRAM, read(guest_program()))
     archive.add("modules", cpio.DIRECTORY)
-    order = modules.modules(KERNEL, MODULES)
+    order = modules.modules(kernel, names)
     for name, data in order:
         archive.add("modules/" + name, cpio.FILE, data)
     archive.add("modules/order", cpio.FILE, "\n".join(name for name, _ in order).encode())
@@ -97,10 +98,11 @@ def fails(host, arguments, status, *sentences):
 class Vm:
     """`bothy run` in the host, with a Linux that does what it is told."""
 
-    def __init__(self, host, name, *arguments, memory="192", cmdline="", linux=True, prefix=()):
+    def __init__(self, host, name, *arguments, memory="192", cmdline="", linux=True, prefix=(),
+                 kernel=KERNEL, initrd="initrd"):
         words = ["bothy", "run", "--name", name, "-m", memory]
         if linux:
-            words += ["-k", f"{SHARE}/{KERNEL}", "-i", "/with/initrd", "-p",
+            words += ["-k", f"{SHARE}/{kernel}", "-i", f"/with/{initrd}", "-p",
                       f"{QUIET} {cmdline}".strip()]
         self.host, self.name = host, name
         self.process = host.spawn([*prefix, *words, *arguments])

@@ -4,6 +4,8 @@
  * host:
  *
  *   guest button                 waits for the power button, a line of the PL061, and says PRESSED
+ *   guest key                    waits for the key that Linux's driver makes of it; says PRESSED,
+ *                                RELEASED
  *   guest blocks DEVICE          writes numbered blocks; says each number once it is durable
  *   guest zero DEVICE AT SIZE    BLKZEROOUT
  *   guest echo ADDRESS           serves one connection: sends back what comes
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/gpio.h>
+#include <linux/input.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +67,28 @@ static int wait_for_button(void)
     }
     say("PRESSED");
     return 0;
+}
+
+/* The first input device: the button is the only one that these guests have. */
+static int wait_for_key(void)
+{
+    const char *path = "/dev/input/event0";
+    int fd = open(path, O_RDONLY);
+    struct input_event event;
+
+    if (fd < 0) {
+        return failed(path);
+    }
+    say("WAITING");
+    while (read(fd, &event, sizeof(event)) == sizeof(event)) {
+        if (event.type == EV_KEY && event.code == KEY_POWER) {
+            say(event.value != 0 ? "PRESSED" : "RELEASED");
+            if (event.value == 0) {
+                return 0;
+            }
+        }
+    }
+    return failed(path);
 }
 
 static int write_blocks(const char *path)
@@ -251,6 +276,9 @@ int main(int argc, char **argv)
 
     if (strcmp(verb, "button") == 0) {
         return wait_for_button();
+    }
+    if (strcmp(verb, "key") == 0) {
+        return wait_for_key();
     }
     if (strcmp(verb, "blocks") == 0 && argc == 3) {
         return write_blocks(argv[2]);

@@ -2,18 +2,21 @@
 """Debian's kernels, unmodified, under `bothy run`: 6.1 and 6.12, as installed in clouds and on
 hardware, with PREEMPT_RT, and with pages of 16 KiB."""
 
+import os
 import re
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 from bothylab import KERNELS, Host
 from support import BOOT, KERNEL_TROUBLE, WORK
-from type2 import SHARE, clean
+from type2 import SHARE, Vm, api, bothy, clean, guest_initrd, type2_host
 
 TIMEOUT = 900
 AT_A_TIME = 2
 # Each character on the serial port is two exits, which cost an emulated host more than anything
 # else; complaints are still shown.
 QUIET = "console=ttyAMA0 panic=-1 loglevel=5"
+BUTTONS = ("linux-6.1-generic", "linux-6.12-generic")  # which have a driver for it
 
 
 def boot(host, name, cpus, words="cpus,checksum,poweroff", options="", bootargs=QUIET):
@@ -98,3 +101,35 @@ def test_linux_panics():
         assert done.status == 0, done
         assert "Kernel panic - not syncing: sysrq triggered crash" in done.stdout, done
         clean(host)
+
+
+def press_button(host, kernel):
+    """Each press of the button reaches a program through Linux's driver, though the host's CPUs
+    have much else to do; and `bothy stop` waits for the power-off."""
+    vm = Vm(host, kernel, kernel=kernel, initrd=kernel).ready()
+    others = [host.spawn("while :; do :; done") for _ in range(4)]
+    for _ in range(5):
+        vm.type("guest key")
+        vm.process.expect(r"^WAITING\r?$", WORK)
+        api(host, kernel, "PUT", "/actions", {"action_type": "PowerButton"})
+        assert vm.ended() == (0, "PRESSED\nRELEASED\n")
+    for other in others:
+        other.kill()
+    vm.type("guest key && poweroff -f")
+    vm.process.expect(r"^WAITING\r?$", WORK)
+    assert bothy(host, "stop", kernel, "-t", str(WORK)) == f"{kernel}: stopped\n"
+    done = vm.process.wait(WORK)
+    assert done.status == 0, done
+    assert done.stderr.endswith(f"bothy: {kernel}: the guest is off\n"), done.stderr
+
+
+def test_power_button():
+    """The one of the device tree, with the driver that Debian's kernels for hardware have."""
+    with tempfile.TemporaryDirectory(prefix="bothy-type2-") as folder:
+        files = {kernel: os.path.join(folder, kernel) for kernel in BUTTONS}
+        for kernel, path in files.items():
+            guest_initrd(path, kernel, ("gpio_keys", "evdev"))
+        with type2_host(with_dir=files, kernels=BUTTONS) as host:
+            for kernel in BUTTONS:
+                press_button(host, kernel)
+                clean(host)
