@@ -53,8 +53,9 @@ struct virtio_balloon {
     void *backend;
     bool stats_held; /* a buffer of the driver's, to be given back for new ones */
     uint16_t stats_queue, stats_id, stats_slots;
-    uint64_t stats[BALLOON_STATS]; /* by tag, section 5.5.6.4; UINT64_MAX: not told */
-    uint64_t inflated, reported;   /* bytes so far */
+    uint64_t stats[BALLOON_STATS];      /* by tag, section 5.5.6.4; UINT64_MAX: not told */
+    uint64_t inflated, reported;        /* bytes so far */
+    uint32_t pfns[BALLOON_CHAIN_PAGES]; /* of the request that is served */
 };
 
 /* features: of the four above. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The balloon with its real back end: pages that the guest gives are gone from the host, private
- * memory and a memory file; others are untouched. The VM around it is this file's own.
+ * memory and a memory file; others are untouched; neighbours go in one call. The VM around it is
+ * this file's own.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "bothy/bits.h"
@@ -28,6 +30,16 @@
 #define DEFLATE 1
 #define STATS 2
 #define ALL_FEATURES (~0ull & ~VIRTIO_F_RING_PACKED)
+
+/* How often private memory was given back, since somebody set it to 0. */
+static unsigned int drops;
+
+/* Takes the place of the C library's. */
+int madvise(void *at, size_t size, int advice)
+{
+    drops += advice == MADV_DONTNEED;
+    return (int)syscall(SYS_madvise, at, size, advice);
+}
 
 struct vm {
     struct loop *loop;
@@ -190,6 +202,105 @@ static void test_inflate_shared(void **state)
     assert_int_equal(fstat(f->vm.region.fd, &after), 0);
     assert_int_equal(before.st_blocks - after.st_blocks, 3 * 8);
     inflate_and_check(f);
+}
+
+/* Gives these pages (offsets in units of BALLOON_PAGE), and wants so many calls for them. */
+static void give(struct fixture *f, const uint32_t *pages, uint32_t count, unsigned int calls)
+{
+    uint32_t pfns[512];
+    struct vring_buffer buffer;
+
+    memset(f->driver->ram + MIB(4), 0x5a, MIB(12));
+    for (uint32_t i = 0; i < count; i++) {
+        pfns[i] = pfn((uint64_t)pages[i] * BALLOON_PAGE);
+    }
+    buffer = vring_out(f->driver, pfns, count * sizeof(pfns[0]));
+    drops = 0;
+    send(f, INFLATE, &buffer, 1);
+    assert_int_equal(drops, calls);
+}
+
+/* Of all pages from `first` on, those are gone that were given, and no other one. */
+static void check_gone(const struct fixture *f, uint32_t first, const uint32_t *pages,
+                       uint32_t count)
+{
+    for (uint32_t page = first; page < RAM_SIZE / BALLOON_PAGE; page++) {
+        bool given = false;
+
+        for (uint32_t i = 0; i < count; i++) {
+            given |= pages[i] == page;
+        }
+        assert_int_equal(is_zero(f, (uint64_t)page * BALLOON_PAGE), given);
+    }
+}
+
+/* Neighbours of one request go in one call, in whatever order they come. The
+ * rings lie far below page 1900. */
+static void test_neighbours_are_joined(void **state)
+{
+    static const uint32_t gaps[] = {2000, 2001, 2003, 2010, 2012, 2011, 2002, 2020};
+    static const uint32_t again[] = {2000, 2001, 2001, 2000, 2002};
+    struct fixture *f = *state;
+    uint32_t pages[512];
+
+    start(f, false);
+    for (uint32_t i = 0; i < 512; i++) {
+        pages[i] = 2000 + i;
+    }
+    give(f, pages, 512, 1);
+    check_gone(f, 1900, pages, 512);
+    for (uint32_t i = 0; i < 512; i++) {
+        pages[i] = 2511 - i;
+    }
+    give(f, pages, 512, 1);
+    check_gone(f, 1900, pages, 512);
+    for (uint32_t i = 0; i < 512; i++) { /* five from here, five from there, as Linux does */
+        pages[i] = (i / 5 % 2 == 0 ? 2000 : 3000) + i / 10 * 5 + i % 5;
+    }
+    give(f, pages, 512, 2);
+    check_gone(f, 1900, pages, 512);
+    for (uint32_t i = 0; i < 512; i++) { /* every page of 512, in no order; 173 is odd */
+        pages[i] = 2000 + i * 173 % 512;
+    }
+    give(f, pages, 512, 1);
+    check_gone(f, 1900, pages, 512);
+    give(f, gaps, ARRAY_SIZE(gaps), 3);
+    check_gone(f, 1900, gaps, ARRAY_SIZE(gaps));
+    give(f, again, ARRAY_SIZE(again), 1);
+    check_gone(f, 1900, again, ARRAY_SIZE(again));
+    for (uint32_t i = 0; i < 256; i++) {
+        pages[i] = 2000 + 2 * i;
+    }
+    give(f, pages, 256, 256);
+    check_gone(f, 1900, pages, 256);
+}
+
+/* Pages of a larger one that come far from one another in a request still make it whole. */
+static void test_huge_page_by_parts(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t pages[64];
+    uint32_t first;
+
+    f->vm.config.memory.hugepages = CONFIG_HUGE_64K;
+    start(f, false);
+    first = (uint32_t)((ALIGN_UP((uintptr_t)f->driver->ram + MIB(8), KIB(64)) -
+                        (uintptr_t)f->driver->ram) / BALLOON_PAGE);
+    for (uint32_t i = 0; i < 32; i++) { /* two of 16 pages, by turns and downwards */
+        pages[i] = first + i % 2 * 64 + 15 - i / 2;
+    }
+    give(f, pages, 32, 2);
+    check_gone(f, 1900, pages, 32);
+    give(f, pages, 31, 1); /* of the second one misses a page */
+    for (uint32_t i = 0; i < 16; i++) {
+        pages[i] = first + i;
+    }
+    check_gone(f, 1900, pages, 16);
+    for (uint32_t i = 0; i < 64; i++) { /* from the middle of one to the middle of another */
+        pages[i] = first + 8 + i;
+    }
+    give(f, pages, 64, 1);
+    check_gone(f, 1900, pages + 8, 48);
 }
 
 /* Only whole pages of the mapping are given back. */
@@ -386,6 +497,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_inflate_private, setup, teardown),
         cmocka_unit_test_setup_teardown(test_inflate_shared, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_neighbours_are_joined, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_huge_page_by_parts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_huge_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_request_is_cut, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reporting, setup, teardown),
