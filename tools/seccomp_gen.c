@@ -270,6 +270,11 @@ int main(int argc, char **argv)
     if (g.arch == 0) {
         fail(&g, "'%s' is no architecture of Bothy's: aarch64, x86_64", argv[1]);
     }
+    /* The filters are for the kernel that will run them, whatever the one that builds can. Level 3
+     * has SCMP_ACT_KILL_PROCESS. */
+    if (seccomp_api_set(3) != 0) {
+        fail(&g, "libseccomp is too old: it needs API level 3");
+    }
     for (unsigned int kind = 0; kind < KINDS; kind++) {
         /* What isn't allowed traps, so that the call's name can be told before the end. */
         g.filters[kind] = seccomp_init(SCMP_ACT_TRAP);
