@@ -15,10 +15,15 @@ from type2 import SHARE, clean
 TIMEOUT = 1500
 STEP = 600
 KERNEL = "linux-6.12-cloud"
+HARDWARE_KERNEL = "linux-6.12-generic"  # which has a driver for the power button
+KERNELS = (KERNEL, HARDWARE_KERNEL)
 CMDLINE = "console=ttyAMA0 quiet loglevel=5 root=/dev/vda rw"
 # systemd doesn't wait longer than 90 s for the serial port, which a busy emulated host may need.
 PATIENCE = ("etc/systemd/system.conf.d/patience.conf",
             "[Manager]\nDefaultTimeoutStartSec=900\nDefaultDeviceTimeoutSec=900\n")
+# As it goes down, systemd no longer hears the journal, which a busy host lets live long enough to
+# say so.
+FAILED = r"[Ff]ailed to (?!send WATCHDOG=1)"
 PORT = 8000
 TAP = "10.9.0.1", "10.9.0.2"
 
@@ -26,10 +31,10 @@ TAP = "10.9.0.1", "10.9.0.2"
 class Debian:
     """One that runs, at its serial port."""
 
-    def __init__(self, host, name, disk, options, cmdline=""):
-        self.name = name
-        self.vm = host.spawn(f"bothy run -N {name} -k {SHARE}/{KERNEL} -i /with/initrd -c 1 -m 320 "
-                             f"-d {disk} {options} -p '{CMDLINE} {cmdline}'")
+    def __init__(self, host, name, disk, options, cmdline="", kernel=KERNEL):
+        self.host, self.name = host, name
+        self.vm = host.spawn(f"bothy run -N {name} -k {SHARE}/{kernel} -i /with/{kernel} -c 1 "
+                             f"-m 320 -d {disk} {options} -p '{CMDLINE} {cmdline}'")
 
     def log_in(self):
         self.vm.expect(r"^debian login: ", STEP)
@@ -54,10 +59,21 @@ class Debian:
 
     def power_off(self):
         self.vm.write("poweroff\n")
+        self.ended()
+
+    def stop(self):
+        """By the power button, which systemd-logind obeys once it has found it."""
+        self.run("until journalctl -q -u systemd-logind | "
+                 "grep 'Watching system buttons on .*(gpio-keys)'; do sleep 1; done")
+        done = self.host.run(f"bothy stop {self.name} --timeout {STEP}", STEP)
+        assert (done.status, done.stdout) == (0, f"{self.name}: stopped\n"), done
+        self.ended()
+
+    def ended(self):
         done = self.vm.wait(STEP)
         assert done.status == 0, done
         assert done.stderr.endswith(f"bothy: {self.name}: the guest is off\n"), done.stderr
-        trouble = re.findall(rf"^.*(?:{KERNEL_TROUBLE}|[Ff]ailed to).*$", done.stdout, re.M)
+        trouble = re.findall(rf"^.*(?:{KERNEL_TROUBLE}|{FAILED}).*$", done.stdout, re.M)
         assert not trouble, trouble
 
 
@@ -74,13 +90,15 @@ def by_passt(host):
 
 
 def by_tap(host):
-    """Over a tap and the kernel's vhost-net, with an address that is given; the disk is a file."""
+    """Over a tap and the kernel's vhost-net, with an address that is given; the disk is a file.
+    The kernel is that for hardware, whose modules come with the initrd, and it is `bothy stop`
+    that switches it off."""
     debian = Debian(host, "tap", "/with/debian.img", "-n tap=tap0,vhost=on",
-                    f"ip={TAP[1]}::{TAP[0]}:255.255.255.0::eth0:none")
+                    f"ip={TAP[1]}::{TAP[0]}:255.255.255.0::eth0:none", HARDWARE_KERNEL)
     debian.log_in()
     debian.install("tree", TAP[0])
     assert "directories" in debian.run("tree /etc/apt")
-    debian.power_off()
+    debian.stop()
 
 
 def patient_copy(path):
@@ -116,8 +134,8 @@ def test_login_package_poweroff():
         drives = [word for number, image in enumerate(images) for word in (
             "-drive", f"if=none,id=d{number},format=raw,cache=unsafe,file={image}",
             "-device", f"virtio-blk-pci,drive=d{number}")]
-        with Host(with_dir=files | {"initrd": rootfs.initrd(KERNEL)}, mem=2048, spare=700,
-                  extra=drives) as host:
+        files |= {kernel: rootfs.initrd(kernel) for kernel in KERNELS}
+        with Host(with_dir=files, kernels=KERNELS, mem=2048, spare=700, extra=drives) as host:
             prepare(host)
             with ThreadPoolExecutor(2) as pool:
                 for future in [pool.submit(by_passt, host), pool.submit(by_tap, host)]:

@@ -59,7 +59,7 @@ ETC = {
 # checksum by another name than the module's.
 ROOT_MODULES = (["virtio_mmio", "virtio_blk", "ext4"], ["crc32c_generic", "virtio_pci"])
 LATER_MODULES = (["virtio_net"], ["virtio_rng", "virtio_balloon", "virtio_console", "autofs4",
-                                  "vmw_vsock_virtio_transport"])
+                                  "vmw_vsock_virtio_transport", "gpio_keys", "evdev"])
 APPLETS = ("sh cat chroot cut echo findfs fstrim grep insmod ls mkdir mount poweroff sed sleep "
            "switch_root tar umount uname").split()
 
