@@ -75,6 +75,25 @@ def test_gicv2():
         clean(host)
 
 
+def test_sve():
+    """Guests have it or not, as one asks, and still have it when they have rebooted."""
+    with Host(cpu="max,pauth-impdef=on") as host:
+        command = (f"bothy run -N sve -k {SHARE}/linux-6.12-cloud -i {SHARE}/initrd.cpio.gz -m 256 "
+                   "-p 'console=ttyAMA0 panic=-1 bothy.do=cpus,checksum,reboot' -c n=2,sve=")
+        vm = host.spawn(command + "on")
+        for _ in range(2):
+            vm.expect(r"CPU features: detected: Scalable Vector Extension\r?$", BOOT)
+            vm.expect(r"^BOTHY-CPUS 2\r?$", BOOT)
+            vm.expect(r"^BOTHY-CHECKSUM [0-9a-f]{64} ok\r?$", WORK)
+            vm.expect(r"^bothy: sve: the guest reboots$", WORK, "stderr")
+        vm.write(b"\x01x")
+        assert vm.wait(WORK).status == 0
+        done = host.run(command + "off --no-reboot", BOOT)
+        assert done.status == 0 and "BOTHY-CPUS 2" in done.stdout, done
+        assert "Scalable Vector" not in done.stdout, done
+        clean(host)
+
+
 def test_linux_reboots():
     """By itself, with CPUs to stop and to start again; and where it may not."""
     with Host() as host:
