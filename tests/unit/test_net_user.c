@@ -377,6 +377,9 @@ static void test_passt_that_refuses_is_quoted(void **state)
                    "net0: passt refuses: Invalid port specifier 80x");
     expect_refusal("echo 'no such option' >&2; echo 'Usage: passt [OPTION]' >&2;"
                    "echo '  -d' >&2; exit 1", "net0: passt refuses: no such option");
+    expect_refusal("echo 'External interface not usable' >&2; exit 1",
+                   "net0: passt refuses: External interface not usable; this version of it needs a "
+                   "default route on the host");
     expect_refusal("kill -9 $$", "net0: passt refuses");
     expect_refusal("head -c 100000 /dev/zero | tr '\\0' x >&2; exit 1", "net0: passt refuses: xxx");
 }

@@ -201,6 +201,14 @@ static bool listen_to(const struct passt *passt, char *words)
     return true;
 }
 
+/* What to do about it, where passt's words don't tell. */
+static const char *remedy(const char *reason)
+{
+    return strstr(reason, "xternal interface not usable") != NULL
+               ? "; this version of it needs a default route on the host (ip route)"
+               : "";
+}
+
 static bool wait_ready(struct passt *passt, struct error *error)
 {
     char words[WORDS_MAX] = "";
@@ -220,7 +228,8 @@ static bool wait_ready(struct passt *passt, struct error *error)
         return true;
     }
     pick_reason(words, reason, sizeof(reason));
-    return error_set(error, EXIT_CODE_HOST, "%s: passt refuses%s", passt->id, reason);
+    return error_set(error, EXIT_CODE_HOST, "%s: passt refuses%s%s", passt->id, reason,
+                     remedy(reason));
 }
 
 static struct net_user *user_of(struct net_link *link)
